@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the loader to dom0. hv_main is the whole story, one step a line; docs/boot.md tells it
+ * in words.
+ */
+#include "boot/main.h"
+
+#include "boot/firmware_view.h"
+#include "boot/multiboot.h"
+#include "boot/options.h"
+#include "boot/place.h"
+#include "boot/refuse.h"
+#include "boot/version.h"
+#include "cpu/acpi.h"
+#include "cpu/apic.h"
+#include "cpu/console.h"
+#include "cpu/crash.h"
+#include "cpu/desc.h"
+#include "cpu/log.h"
+#include "cpu/power.h"
+#include "cpu/smp.h"
+#include "cpu/x86.h"
+#include "dom0/apic.h"
+#include "dom0/chain.h"
+#include "dom0/firmware.h"
+#include "dom0/launch.h"
+#include "dom0/linux.h"
+#include "dom0/memory.h"
+#include "dom0/mtrr.h"
+#include "exit/run.h"
+#include "hypercall/call.h"
+#include "hypercall/session.h"
+#include "mem/host.h"
+#include "mem/page.h"
+#include "mem/ram.h"
+#include "vm/virt_ops.h"
+
+#define VGA_TEXT 0xb8000ull
+
+extern const u8 image_start[], image_end[];
+
+void image_move(void *to, const void *from, u64 size, u64 cr3);
+
+static struct boot_info boot;
+static struct options options;
+static struct placement place;
+static struct acpi_root acpi;
+static bool has_acpi;
+static const struct virt_ops *ops;
+static struct mem_map dom0_map; /* what dom0 is told */
+
+static void complain(void *context, const char *sentence)
+{
+	(void)context;
+	hv_log("%s", sentence);
+}
+
+static void use_consoles(void)
+{
+	if (options.console_vga)
+		console_use_vga(hpa_to_virt(hpa(VGA_TEXT)));
+	for (u32 i = 0; i < options.com_count; i++)
+		console_use_serial(options.com[i].port, options.com[i].baud);
+}
+
+static void read_loader(u32 magic, u32 info)
+{
+	const char *wrong = multiboot_parse(magic, info, early_view(), &boot);
+
+	options_parse(wrong ? "" : boot.cmdline, &options, complain, NULL);
+	use_consoles();
+	hv_log("version %s", hv_version);
+	if (wrong)
+		refuse("%s", wrong);
+	/* Once more, now that somebody can see the complaints. */
+	if (boot.cmdline[0])
+		options_parse(boot.cmdline, &options, complain, NULL);
+}
+
+static void choose_vendor(void)
+{
+	static const struct virt_ops *const vendors[] = {&svm_ops};
+	const char *wrong;
+
+	for (u32 i = 0; i < ARRAY_SIZE(vendors) && !ops; i++) {
+		if (vendors[i]->ident())
+			ops = vendors[i];
+	}
+	if (!ops)
+		refuse("this CPU has no AMD-V (SVM); this version of Luvalley needs it. Start your "
+		       "system without Luvalley");
+	wrong = ops->probe();
+	if (wrong)
+		refuse("%s", wrong);
+}
+
+/* The boot CPU is number 0, the others follow in the MADT's order. */
+static void count_cpus(void)
+{
+	u32 all, limit = options.cpus ? (u32)min_u64(options.cpus, CPU_MAX) : CPU_MAX;
+	static u32 ids[CPU_MAX];
+
+	has_acpi = acpi_find_root(early_view(), &acpi);
+	all = has_acpi ? acpi_madt_cpus(early_view(), &acpi, ids, CPU_MAX) : 0;
+	if (!all)
+		hv_log("no ACPI table names the CPUs: only the boot CPU is used");
+	smp_apic_ids[0] = smp_initial_apic_id();
+	for (u32 i = 0; i < min_u64(all, CPU_MAX); i++) {
+		if (ids[i] != smp_apic_ids[0] && cpu_count < limit)
+			smp_apic_ids[cpu_count++] = ids[i];
+	}
+	if (all > cpu_count)
+		hv_log("%u of %u CPUs are used; dom0 must not start the others", cpu_count, all);
+}
+
+static void describe_crash(void (*print)(const char *format, ...))
+{
+	run_describe(print);
+}
+
+static u32 crash_cpu(void)
+{
+	return this_cpu()->index;
+}
+
+static void crash_finish(void)
+{
+	if (options.crash == CRASH_REBOOT)
+		power_reset();
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+/* Copies the image to its final place and goes on there, under tables of its own. */
+static void relocate(void)
+{
+	u64 size = (u64)(image_end - image_start);
+
+	page_pool_init(hpa(place.pool), place.pool_size);
+	if (!host_build(&boot.map, hpa(place.base), apic_page()))
+		refuse("the pool is too small for page tables: give pool=SIZE a larger value");
+	image_move(hpa_to_virt(hpa(place.base)), image_start, size, host_cr3().addr);
+	firmware_view_use_host_tables();
+}
+
+static void check_pages(bool enough)
+{
+	if (!enough)
+		refuse("the pool is too small: give pool=SIZE a larger value");
+}
+
+static void create_cpus(void)
+{
+	for (u32 i = 0; i < cpu_count; i++) {
+		void *host_save;
+		struct cpu *cpu = cpu_slot(i);
+
+		check_pages(host_map_cpu_slot(i));
+		host_save = page_alloc();
+		check_pages(host_save);
+		cpu->index = i;
+		cpu->apic_id = smp_apic_ids[i];
+		cpu->host_save = virt_to_hpa(host_save);
+		cpu->sipi = CPU_NO_SIPI;
+	}
+}
+
+/* dom0's memory map: the machine's, with our memory and what we lent dom0 reserved. */
+static void edit_memory_map(void)
+{
+	u64 low_end = place.low.base + LOW_PAGES * PAGE_SIZE;
+
+	dom0_map = boot.map;
+	/* The rest of base memory above the low pages, too: 40:13 ends below them. */
+	while (mem_map_type(&dom0_map, low_end) == MEM_RAM && low_end < 0xa0000)
+		low_end += KIB;
+	if (!mem_map_set(&dom0_map, place.low.base, low_end - place.low.base, MEM_RESERVED) ||
+	    !mem_map_set(&dom0_map, place.base, place.size, MEM_RESERVED) ||
+	    !mem_map_set(&dom0_map, place.acpi_page, PAGE_SIZE, MEM_RESERVED))
+		refuse("the firmware's memory map has too many ranges (%u)", boot.map.count);
+}
+
+static void hide_memory(void)
+{
+	ram_init(&boot.map);
+	ram_hide(hpa(place.base), place.size);
+	ram_hide(low_page(&place.low, LOW_TRAMPOLINE), PAGE_SIZE);
+	edit_memory_map();
+	mtrr_init();
+	check_pages(dom0_memory_init(ops->nested_format(), &boot.map));
+}
+
+static void start_other_cpus(void)
+{
+	hpa_t trampoline = low_page(&place.low, LOW_TRAMPOLINE);
+	u32 started;
+
+	check_pages(host_map_identity(trampoline));
+	smp_trampoline_install(hpa_to_virt(trampoline), (u32)trampoline.addr, host_cr3().addr,
+			       launch_ap);
+	launch_set_ops(ops);
+	started = smp_start_all();
+	if (started < cpu_count - 1)
+		hv_log("%u of %u other CPUs did not start; dom0 cannot use them",
+		       cpu_count - 1 - started, cpu_count - 1);
+	hv_log("%s on %u CPU%s; %llu KiB hidden at 0x%llx, pool %llu KiB", ops->name, started + 1,
+	       started ? "s" : "", (unsigned long long)(ram_hidden_bytes() / KIB),
+	       (unsigned long long)place.base, (unsigned long long)(page_pool_size() / KIB));
+}
+
+static u64 show_tables(void)
+{
+	u64 rsdp = 0;
+
+	session_init(options.key != KEY_NONE);
+	if (has_acpi)
+		rsdp = firmware_show_luvy(firmware_view(), &acpi, hpa(place.acpi_page));
+	if (!rsdp)
+		hv_log("no usable ACPI tables: dom0 finds no table LUVY, so its root has no key");
+	return rsdp;
+}
+
+static void answer_calls(void)
+{
+	const struct call_facts facts = {
+		.apic_mode = dom0_apic_mode,
+		.hidden_base = place.base,
+		.may_crash = options.debug_crash,
+	};
+
+	call_set_facts(&facts);
+}
+
+static u8 boot_drive(void)
+{
+	if (options.boot_drive_set)
+		return options.boot_drive;
+	return boot.has_boot_drive && boot.boot_drive >= 0x80 ? boot.boot_drive : 0x80;
+}
+
+static void prepare_dom0(struct vcpu *vcpu, u64 rsdp)
+{
+	if (boot.module_count) {
+		const struct boot_module *m = boot.module;
+		struct linux_modules modules = {
+			.kernel = {m[0].base, m[0].size, MEM_RAM},
+			.cmdline = m[0].cmdline,
+		};
+		const char *wrong;
+
+		if (boot.module_count > 1)
+			modules.initrd = (struct mem_range){m[1].base, m[1].size, MEM_RAM};
+		wrong = linux_prepare(vcpu, &modules, &place.low, &dom0_map, rsdp);
+		if (wrong)
+			refuse("%s", wrong);
+		hv_log("dom0 starts: direct boot of module 1");
+		return;
+	}
+	if (!chain_prepare(vcpu, &place.low, &dom0_map, boot_drive(),
+			   options.com_count ? options.com[0].port : 0))
+		refuse("the firmware's memory map has too many ranges for INT 15h (%u)",
+		       dom0_map.count);
+	hv_log("dom0 starts: chain boot from BIOS drive 0x%x", boot_drive());
+}
+
+/* On the boot CPU's own stack, in the final place. */
+static noreturn void main_on_cpu_stack(void)
+{
+	static const struct crash_hooks hooks = {describe_crash, crash_cpu, crash_finish};
+	struct cpu *cpu = this_cpu();
+	bool trap = options.apic == APIC_MODE_TRAP ||
+		    (options.apic == APIC_MODE_DEFAULT && !ops->init_exits());
+	u64 rsdp;
+
+	crash_set_hooks(&hooks);
+	crash_use_record(hpa_to_virt(hpa(place.crash_record)));
+	hide_memory();
+	check_pages(launch_cpu_on(cpu, ops));
+	dom0_apic_init(trap);
+	start_other_cpus();
+	rsdp = show_tables();
+	answer_calls();
+	prepare_dom0(cpu->vcpu, rsdp);
+	console_release();
+	launch_boot_cpu(cpu);
+}
+
+noreturn void hv_main(u32 magic, u32 info)
+{
+	desc_init();
+	desc_load();
+	console_probe_debug_port();
+	read_loader(magic, info);
+	choose_vendor();
+	count_cpus();
+	place_choose(&boot, cpu_count, options.pool, (u64)(image_end - image_start), &place);
+	relocate();
+	create_cpus();
+	__asm__ volatile("mov %0, %%rsp\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "call *%1"
+			 :
+			 : "r"(cpu_stack_top(0)), "r"(main_on_cpu_stack)
+			 : "memory");
+	__builtin_unreachable();
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* This CPU's local APIC, in whichever mode dom0 or the firmware put it (APM 2 chapter 16). */
+#ifndef CPU_APIC_H
+#define CPU_APIC_H
+
+#include "lib/types.h"
+
+/* Offsets in the xAPIC page; the x2APIC MSR is 800h + offset / 16. */
+#define APIC_ID	      0x020u
+#define APIC_EOI      0x0b0u
+#define APIC_LDR      0x0d0u
+#define APIC_DFR      0x0e0u
+#define APIC_ICR_LOW  0x300u
+#define APIC_ICR_HIGH 0x310u
+
+#define APIC_ICR_PENDING BIT(12) /* xAPIC: delivery status */
+#define APIC_ICR_ASSERT	 BIT(14)
+
+bool apic_is_x2apic(void);
+
+/* The page's address from APIC_BASE, for mapping at MMIO_BASE (mem/host.c). */
+hpa_t apic_page(void);
+
+u32 apic_read(u32 offset);
+void apic_write(u32 offset, u32 value);
+
+/* Writes the ICR, waiting (bounded) for the one before: low is the register's low half, destination an
+ * APIC ID (or logical, as low says). */
+void apic_send(u32 low, u32 destination);
+
+/* This CPU's APIC ID. */
+u32 apic_id(void);
+
+#endif

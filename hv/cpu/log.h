@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The hypervisor's log: a ring in memory that `luvalley log` reads, and the consoles. */
+#ifndef CPU_LOG_H
+#define CPU_LOG_H
+
+#include "lib/types.h"
+
+#define LOG_RING_SIZE (64 * KIB)
+#define LOG_LINE_MAX  512
+
+/* One line, without the newline; longer ones are cut. Lines of different CPUs do not interleave.
+ * Safe on every CPU at any time except inside console_* itself. */
+void hv_log(const char *format, ...) PRINTF(1, 2);
+
+/*
+ * Copies up to size bytes beginning at position (counted from the first byte ever logged) to `to`.
+ * Returns how many were copied, *lost = how many bytes from position on were already overwritten
+ * (then the copy begins behind them).
+ */
+size_t log_read(u64 position, char *to, size_t size, u64 *lost);
+
+#endif

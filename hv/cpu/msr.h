@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Model-specific registers: the manuals' numbers and names (APM 2 appendix A, SDM 4). */
+#ifndef CPU_MSR_H
+#define CPU_MSR_H
+
+#include "lib/types.h"
+
+#define MSR_APIC_BASE	     0x1bu
+#define APIC_BASE_BSP	     BIT(8)
+#define APIC_BASE_X2APIC     BIT(10)
+#define APIC_BASE_ENABLE     BIT(11)
+#define APIC_BASE_FLAGS	     (APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE)
+#define MSR_MTRR_CAP	     0xfeu
+#define MSR_DEBUGCTL	     0x1d9u
+#define DEBUGCTL_BTF	     BIT(1)
+#define MSR_MTRR_BASE(n)     (0x200u + 2 * (n))
+#define MSR_MTRR_MASK(n)     (0x201u + 2 * (n))
+#define MSR_MTRR_FIX64K	     0x250u
+#define MSR_MTRR_FIX16K(n)   (0x258u + (n))
+#define MSR_MTRR_FIX4K(n)    (0x268u + (n))
+#define MSR_PAT		     0x277u
+#define MSR_MTRR_DEF_TYPE    0x2ffu
+#define MSR_X2APIC_FIRST     0x800u
+#define MSR_X2APIC_ICR	     0x830u
+#define MSR_X2APIC_LAST	     0x8ffu
+
+#define MSR_EFER      0xc0000080u
+#define EFER_SCE      BIT(0)
+#define EFER_LME      BIT(8)
+#define EFER_LMA      BIT(10)
+#define EFER_NXE      BIT(11)
+#define EFER_SVME     BIT(12)
+#define EFER_LMSLE    BIT(13)
+#define EFER_FFXSR    BIT(14)
+#define EFER_TCE      BIT(15)
+
+#define MSR_SYSCFG	     0xc0010010u
+#define SYSCFG_MTRR_FIX_DRAM_EN	    BIT(18)
+#define SYSCFG_MTRR_FIX_DRAM_MOD_EN BIT(19)
+#define SYSCFG_MTRR_TOM2_EN	    BIT(21)
+#define SYSCFG_TOM2_FORCE_WB	    BIT(22)
+#define MSR_IORR_BASE0	     0xc0010016u
+#define MSR_IORR_MASK1	     0xc0010019u
+#define MSR_TOP_MEM	     0xc001001au
+#define MSR_TOP_MEM2	     0xc001001du
+#define MSR_PATCH_LOADER     0xc0010020u
+#define MSR_SMM_ADDR	     0xc0010112u
+#define MSR_SMM_MASK	     0xc0010113u
+#define MSR_VM_CR	     0xc0010114u
+#define VM_CR_R_INIT	     BIT(1)
+#define VM_CR_LOCK	     BIT(3)
+#define VM_CR_SVMDIS	     BIT(4)
+#define MSR_IGNNE	     0xc0010115u
+#define MSR_SMM_CTL	     0xc0010116u
+#define MSR_VM_HSAVE_PA	     0xc0010117u
+#define MSR_SVM_KEY	     0xc0010118u
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Instructions that C has no words for, and the architectural bits they work on. */
+#ifndef CPU_X86_H
+#define CPU_X86_H
+
+#include "lib/types.h"
+
+/* APM 2 3.1.1. */
+#define CR0_PE BIT(0)
+#define CR0_MP BIT(1)
+#define CR0_ET BIT(4)
+#define CR0_NE BIT(5)
+#define CR0_WP BIT(16)
+#define CR0_NW BIT(29)
+#define CR0_CD BIT(30)
+#define CR0_PG BIT(31)
+
+/* APM 2 3.1.3. */
+#define CR4_PSE		BIT(4)
+#define CR4_PAE		BIT(5)
+#define CR4_MCE		BIT(6)
+#define CR4_PGE		BIT(7)
+#define CR4_LA57	BIT(12)
+#define CR4_VMXE	BIT(13)
+#define CR4_OSXSAVE	BIT(18)
+#define CR4_PKE		BIT(22)
+
+#define RFLAGS_FIXED BIT(1) /* always one */
+#define RFLAGS_CF    BIT(0)
+#define RFLAGS_PF    BIT(2)
+#define RFLAGS_AF    BIT(4)
+#define RFLAGS_ZF    BIT(6)
+#define RFLAGS_SF    BIT(7)
+#define RFLAGS_TF    BIT(8)
+#define RFLAGS_IF    BIT(9)
+#define RFLAGS_OF    BIT(11)
+#define RFLAGS_RF    BIT(16)
+#define RFLAGS_VM    BIT(17)
+
+#define VECTOR_DB 1
+#define VECTOR_NMI 2
+#define VECTOR_UD 6
+#define VECTOR_DF 8
+#define VECTOR_GP 13
+#define VECTOR_PF 14
+#define VECTOR_MC 18
+#define VECTOR_SX 30
+
+struct cpuid {
+	u32 eax, ebx, ecx, edx;
+};
+
+static inline struct cpuid cpuid(u32 leaf, u32 subleaf)
+{
+	struct cpuid r;
+
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
+	return r;
+}
+
+/* The MSR must exist: #GP in the hypervisor is a crash. */
+static inline u64 rdmsr(u32 msr)
+{
+	u32 low, high;
+
+	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr) : "memory");
+	return (u64)high << 32 | low;
+}
+
+static inline void wrmsr(u32 msr, u64 value)
+{
+	__asm__ volatile("wrmsr" : : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
+
+static inline u64 rdtsc(void)
+{
+	u32 low, high;
+
+	__asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
+	return (u64)high << 32 | low;
+}
+
+static inline void outb(u16 port, u8 value)
+{
+	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+static inline u8 inb(u16 port)
+{
+	u8 value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+	return value;
+}
+
+static inline void cpu_relax(void)
+{
+	__asm__ volatile("pause" : : : "memory");
+}
+
+#define DEFINE_CR(n)                                                                               \
+	static inline u64 read_cr##n(void)                                                         \
+	{                                                                                          \
+		u64 value;                                                                         \
+		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                 \
+		return value;                                                                      \
+	}                                                                                          \
+	static inline void write_cr##n(u64 value)                                                  \
+	{                                                                                          \
+		__asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                     \
+	}
+DEFINE_CR(0)
+DEFINE_CR(2)
+DEFINE_CR(3)
+DEFINE_CR(4)
+#undef DEFINE_CR
+
+static inline void wbinvd(void)
+{
+	__asm__ volatile("wbinvd" : : : "memory");
+}
+
+static inline void invlpg(const void *at)
+{
+	__asm__ volatile("invlpg (%0)" : : "r"(at) : "memory");
+}
+
+#endif

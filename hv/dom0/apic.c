@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "dom0/apic.h"
+
+#include "cpu/apic.h"
+#include "cpu/desc.h"
+#include "cpu/log.h"
+#include "cpu/msr.h"
+#include "cpu/smp.h"
+#include "cpu/x86.h"
+#include "dom0/icr.h"
+#include "dom0/memory.h"
+#include "dom0/mov.h"
+#include "exit/guest_memory.h"
+#include "exit/instruction.h"
+#include "vm/virt_ops.h"
+
+#define BOOT_CPU 0u
+
+static hpa_t page;	/* immutable after dom0_apic_init */
+static bool keep_trap;	/* immutable after dom0_apic_init */
+static bool trapped;	/* atomic: true until the last CPU has come up */
+
+/* What each CPU's APIC answers to: its own fields, written by itself while the page is trapped. */
+static struct {
+	u32 ldr, dfr;
+} logical[CPU_MAX];
+
+void dom0_apic_init(bool keep)
+{
+	page = apic_page();
+	keep_trap = keep;
+	trapped = true;
+	for (u32 i = 0; i < CPU_MAX; i++)
+		logical[i].dfr = 0xffffffff; /* flat: the state after reset (APM 2 16.6.1) */
+	dom0_memory_writable(gpa(page.addr), false);
+}
+
+bool dom0_apic_traps(gpa_t at)
+{
+	return align_down(at.addr, PAGE_SIZE) == page.addr &&
+	       __atomic_load_n(&trapped, __ATOMIC_ACQUIRE);
+}
+
+u32 dom0_apic_mode(void)
+{
+	return __atomic_load_n(&trapped, __ATOMIC_ACQUIRE);
+}
+
+void dom0_apic_cpu_started(void)
+{
+	if (keep_trap || !dom0_apic_mode())
+		return;
+	for (u32 i = 0; i < cpu_count; i++) {
+		u32 state = __atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE);
+
+		if (state == CPU_WAITING)
+			return;
+	}
+	__atomic_store_n(&trapped, false, __ATOMIC_RELEASE);
+	dom0_memory_writable(gpa(page.addr), true);
+}
+
+static struct apic_identity identity(u32 index)
+{
+	return (struct apic_identity){
+		.id = cpu_slot(index)->apic_id,
+		.ldr = logical[index].ldr,
+		.dfr = logical[index].dfr,
+	};
+}
+
+static bool reaches(const struct icr *icr, const struct vcpu *vcpu, u32 index)
+{
+	struct apic_identity self = identity(vcpu->cpu->index), cpu = identity(index);
+
+	return icr_reaches(icr, &self, &cpu);
+}
+
+static void send_init(u32 index)
+{
+	apic_send((u32)ICR_INIT << 8 | (u32)APIC_ICR_ASSERT, cpu_slot(index)->apic_id);
+}
+
+/*
+ * INIT goes to each addressed CPU by itself. An AP gets the real one: it waits for STARTUP then, as
+ * on bare hardware, and the STARTUP is ours. The boot CPU would jump to the firmware outside guest
+ * mode: where a CPU in guest mode exits on INIT it may have it, else it finds a note at its next exit.
+ */
+static void forward_init(struct vcpu *vcpu, const struct icr *icr)
+{
+	for (u32 i = 0; i < cpu_count; i++) {
+		if (!reaches(icr, vcpu, i) ||
+		    __atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE) == CPU_ABSENT)
+			continue;
+		if (i == BOOT_CPU && (i == vcpu->cpu->index || !vcpu->ops->init_exits()))
+			__atomic_store_n(&cpu_slot(i)->init, true, __ATOMIC_RELEASE);
+		else
+			send_init(i);
+	}
+}
+
+/* A CPU that waits for no STARTUP ignores ours as it would have ignored dom0's. */
+static void forward_startup(struct vcpu *vcpu, const struct icr *icr)
+{
+	for (u32 i = 0; i < cpu_count; i++) {
+		if (i == BOOT_CPU || !reaches(icr, vcpu, i) ||
+		    __atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE) == CPU_ABSENT)
+			continue;
+		__atomic_store_n(&cpu_slot(i)->sipi, icr->vector, __ATOMIC_RELEASE);
+		apic_send((u32)ICR_STARTUP << 8 | (u32)APIC_ICR_ASSERT | smp_startup_vector(),
+			  cpu_slot(i)->apic_id);
+	}
+}
+
+/* False when the command is an ordinary one that goes to the hardware as it is. */
+static bool command(struct vcpu *vcpu, const struct icr *icr)
+{
+	if (icr->delivery == ICR_INIT && !icr_is_init_deassert(icr)) {
+		forward_init(vcpu, icr);
+		return true;
+	}
+	if (icr->delivery == ICR_STARTUP) {
+		forward_startup(vcpu, icr);
+		return true;
+	}
+	return false;
+}
+
+bool dom0_apic_write_icr64(struct vcpu *vcpu, u64 value)
+{
+	struct icr icr;
+
+	if (!apic_is_x2apic())
+		return false;
+	icr_decode_x2apic(value, &icr);
+	if (dom0_apic_mode() && command(vcpu, &icr))
+		return true;
+	return wrmsr_safe(MSR_X2APIC_ICR, value);
+}
+
+static void write_register(struct vcpu *vcpu, u32 offset, u32 value)
+{
+	struct icr icr;
+
+	switch (offset) {
+	case APIC_LDR:
+		logical[vcpu->cpu->index].ldr = value;
+		break;
+	case APIC_DFR:
+		logical[vcpu->cpu->index].dfr = value;
+		break;
+	case APIC_ICR_LOW:
+		icr_decode_xapic(apic_read(APIC_ICR_HIGH), value, &icr);
+		if (command(vcpu, &icr))
+			return;
+		break;
+	default:
+		break;
+	}
+	apic_write(offset, value);
+}
+
+static u64 source(const struct vcpu *vcpu, const struct mov_insn *insn)
+{
+	if (insn->immediate)
+		return insn->value;
+	return vcpu->gpr[insn->reg] >> (insn->high_byte ? 8 : 0);
+}
+
+static u64 arithmetic_flags(u32 a, u32 b, u32 result, bool subtract, bool add)
+{
+	u64 flags = 0;
+
+	if (!result)
+		flags |= RFLAGS_ZF;
+	if (result >> 31)
+		flags |= RFLAGS_SF;
+	if (!__builtin_parity(result & 0xff))
+		flags |= RFLAGS_PF;
+	if ((add && result < a) || (subtract && a < b))
+		flags |= RFLAGS_CF;
+	if ((add && ((a ^ result) & (b ^ result)) >> 31) ||
+	    (subtract && ((a ^ b) & (a ^ result)) >> 31))
+		flags |= RFLAGS_OF;
+	if ((add || subtract) && (a ^ b ^ result) & 0x10)
+		flags |= RFLAGS_AF;
+	return flags;
+}
+
+/* The new value of a 32-bit register that held `now`; sets the guest's flags. */
+static u32 modify(struct vcpu *vcpu, enum mov_kind kind, u32 now, u32 operand)
+{
+	const u64 all = RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF;
+	bool add = kind == MOV_ADD, subtract = kind == MOV_SUB;
+	u32 result = now;
+
+	switch (kind) {
+	case MOV_STORE:
+	case MOV_EXCHANGE:
+		return operand;
+	case MOV_ADD:
+		result = now + operand;
+		break;
+	case MOV_SUB:
+		result = now - operand;
+		break;
+	case MOV_OR:
+		result = now | operand;
+		break;
+	case MOV_AND:
+		result = now & operand;
+		break;
+	case MOV_XOR:
+		result = now ^ operand;
+		break;
+	}
+	vcpu->rflags = (vcpu->rflags & ~all) | arithmetic_flags(now, operand, result, subtract, add);
+	return result;
+}
+
+static enum code_size code_size(struct vcpu *vcpu)
+{
+	if (instruction_in_64bit_mode(vcpu))
+		return CODE_64;
+	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? CODE_32 : CODE_16;
+}
+
+/* Registers are 32 bits wide and 16 bytes apart; other accesses are undefined (APM 2 16.3.2). */
+void dom0_apic_write(struct vcpu *vcpu)
+{
+	u32 offset = (u32)vcpu->exit.memory.at.addr % PAGE_SIZE;
+	u8 bytes[15];
+	struct mov_insn insn;
+	u32 now = 0;
+
+	if (!mov_decode(bytes, guest_fetch(vcpu, bytes, sizeof(bytes)), code_size(vcpu), &insn) ||
+	    insn.size != 4 || offset % 16) {
+		hv_log("CPU %u: dom0 wrote to its APIC (register 0x%x) with an instruction that "
+		       "cannot be followed (at 0x%llx); it gets #GP. apic=direct may help",
+		       vcpu->cpu->index, offset, (unsigned long long)vcpu->rip);
+		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+		return;
+	}
+	if (insn.kind != MOV_STORE)
+		now = apic_read(offset);
+	write_register(vcpu, offset, modify(vcpu, insn.kind, now, (u32)source(vcpu, &insn)));
+	if (insn.kind == MOV_EXCHANGE)
+		vcpu->gpr[insn.reg] = now;
+	vcpu->exit.length = insn.length;
+	instruction_retire(vcpu);
+}
+
+void dom0_apic_init_exit(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+	bool real = vcpu->exit.reason == LUV_EXIT_INIT && vcpu->ops->init_exits();
+
+	__atomic_store_n(&cpu->init, false, __ATOMIC_RELEASE);
+	/* The STARTUP that follows comes through the trampoline: be a CPU that waits for it. */
+	if (cpu->index != BOOT_CPU && dom0_apic_mode())
+		vcpu->ops->park();
+	if (real)
+		vcpu->ops->take_init();
+	vcpu_reset(vcpu);
+	if (cpu->index != BOOT_CPU)
+		vcpu_start_at(vcpu, (u8)__atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * dom0 starts and stops its CPUs with INIT and STARTUP IPIs. AMD-V cannot intercept STARTUP, so while
+ * CPUs come up dom0's writes to the interrupt command register are trapped: a STARTUP's vector is
+ * recorded and replaced by our trampoline's, and from there the CPU enters guest mode at the recorded
+ * vector. docs/boot.md has the whole protocol.
+ */
+#ifndef DOM0_APIC_H
+#define DOM0_APIC_H
+
+#include "vm/vcpu.h"
+
+/* Traps writes to the APIC page. keep: for ever; else until every CPU runs dom0. Boot CPU, once. */
+void dom0_apic_init(bool keep);
+
+/* True for an address in the page while it is trapped. */
+bool dom0_apic_traps(gpa_t at);
+
+/* 0 direct, 1 trap (LUV_QUERY_APIC_MODE). */
+u32 dom0_apic_mode(void);
+
+/* A write exit in the page. */
+void dom0_apic_write(struct vcpu *vcpu);
+
+/* WRMSR to the x2APIC ICR; false: #GP. */
+bool dom0_apic_write_icr64(struct vcpu *vcpu, u64 value);
+
+/* A CPU has entered guest mode: perhaps the trap can go. */
+void dom0_apic_cpu_started(void);
+
+/* An INIT reached a CPU in guest mode, or was left for it in cpu->init. */
+void dom0_apic_init_exit(struct vcpu *vcpu);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "dom0/launch.h"
+
+#include "cpu/crash.h"
+#include "cpu/desc.h"
+#include "dom0/apic.h"
+#include "dom0/memory.h"
+#include "dom0/policy.h"
+#include "exit/run.h"
+#include "mem/page.h"
+#include "vm/virt_ops.h"
+
+static const struct virt_ops *ops; /* immutable after launch_set_ops */
+
+void launch_set_ops(const struct virt_ops *chosen)
+{
+	ops = chosen;
+}
+
+bool launch_cpu_on(struct cpu *cpu, const struct virt_ops *vendor)
+{
+	struct vcpu *vcpu = page_alloc();
+
+	if (!vcpu)
+		return false;
+	vendor->cpu_on(cpu->host_save);
+	vcpu->cpu = cpu;
+	vcpu->ops = vendor;
+	vcpu->policy = &dom0_policy;
+	vcpu->nested = dom0_memory();
+	if (!vendor->vcpu_create_dom0(vcpu))
+		return false;
+	__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELEASE);
+	return true;
+}
+
+static noreturn void run(struct cpu *cpu)
+{
+	cpu->starts++;
+	__atomic_store_n(&cpu->state, CPU_IN_DOM0, __ATOMIC_RELEASE);
+	dom0_apic_cpu_started();
+	run_dom0(cpu->vcpu);
+}
+
+noreturn void launch_boot_cpu(struct cpu *cpu)
+{
+	run(cpu);
+}
+
+void launch_ap(struct cpu *cpu)
+{
+	u32 sipi = __atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE);
+
+	desc_load();
+	if (!cpu->vcpu)
+		ASSERT(launch_cpu_on(cpu, ops));
+	else
+		ops->cpu_on(cpu->host_save);
+	if (sipi == CPU_NO_SIPI) {
+		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
+		ops->park();
+	}
+	vcpu_reset(cpu->vcpu);
+	vcpu_start_at(cpu->vcpu, (u8)sipi);
+	run(cpu);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "dom0/msr.h"
+
+#include "cpu/desc.h"
+#include "cpu/log.h"
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+#include "dom0/apic.h"
+#include "dom0/mtrr.h"
+#include "exit/instruction.h"
+
+/* False: the access raises #GP. */
+typedef bool (*read_t)(struct vcpu *vcpu, u32 msr, u64 *value);
+typedef bool (*write_t)(struct vcpu *vcpu, u32 msr, u64 value);
+
+static bool read_efer(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	(void)msr;
+	vcpu_need(vcpu, VCPU_CONTROL);
+	*value = vcpu->control.efer;
+	return true;
+}
+
+/* CPUID 80000001h, 80000008h and 80000021h name the optional bits (APM 2 3.1.7). */
+static u64 efer_writable(void)
+{
+	struct cpuid extended = cpuid(0x80000001, 0), sizes = cpuid(0x80000008, 0);
+	u64 bits = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
+
+	if (extended.edx & BIT(25))
+		bits |= EFER_FFXSR;
+	if (extended.ecx & BIT(17))
+		bits |= EFER_TCE;
+	if (!(sizes.ebx & BIT(20))) /* EferLmsleUnsupported */
+		bits |= EFER_LMSLE;
+	if (sizes.ebx & BIT(8)) /* MCOMMIT */
+		bits |= BIT(17);
+	if (sizes.ebx & BIT(13)) /* INT_WBINVD */
+		bits |= BIT(18);
+	if (cpuid(0x80000000, 0).eax >= 0x80000021) {
+		u32 eax = cpuid(0x80000021, 0).eax;
+
+		if (eax & BIT(7)) /* UpperAddressIgnore */
+			bits |= BIT(20);
+		if (eax & BIT(8)) /* AutomaticIBRS */
+			bits |= BIT(21);
+	}
+	return bits;
+}
+
+/* SVME raises #GP, as where VM_CR.SVMDIS is set (APM 2 15.4). */
+static bool write_efer(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	struct vcpu_control *c = &vcpu->control;
+
+	(void)msr;
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (value & ~efer_writable())
+		return false;
+	if ((value ^ c->efer) & EFER_LME && c->cr0 & CR0_PG)
+		return false;
+	/* LMA is read-only: the CPU's own doing. */
+	c->efer = (value & ~EFER_LMA) | (c->efer & EFER_LMA);
+	vcpu->dirty |= VCPU_CONTROL;
+	return true;
+}
+
+/* "SVM disabled and locked by the firmware" (APM 2 15.30.1). */
+static bool read_vm_cr(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	(void)vcpu;
+	(void)msr;
+	*value = VM_CR_SVMDIS | VM_CR_LOCK;
+	return true;
+}
+
+static bool read_zero(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	(void)vcpu;
+	(void)msr;
+	*value = 0;
+	return true;
+}
+
+static bool write_ignored(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	(void)vcpu;
+	(void)msr;
+	(void)value;
+	return true;
+}
+
+static bool write_refused(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	(void)vcpu;
+	(void)msr;
+	(void)value;
+	return false;
+}
+
+/* Microcode would be fetched through dom0's addresses in the middle of guest mode; dom0 sees an
+ * unchanged patch level and says so. */
+static bool write_microcode(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	(void)msr;
+	(void)value;
+	hv_log("CPU %u: dom0's microcode update was not applied: load microcode before Luvalley",
+	       vcpu->cpu->index);
+	return true;
+}
+
+/*
+ * Registers that move memory about: where RAM ends, what overlays it, where SMM lives. What is
+ * there may be written again; a change could lay something over our memory.
+ */
+static bool write_same(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	u64 now = 0;
+
+	if (!rdmsr_safe(msr, &now))
+		return false;
+	if (value != now)
+		hv_log("CPU %u: dom0's write of 0x%llx to MSR 0x%x was ignored (it stays 0x%llx)",
+		       vcpu->cpu->index, (unsigned long long)value, msr, (unsigned long long)now);
+	return true;
+}
+
+/* Linux sets and clears MtrrFixDramModEn around fixed MTRR writes; the rest of SYSCFG stays. */
+static bool write_syscfg(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	const u64 free_bits = SYSCFG_MTRR_FIX_DRAM_EN | SYSCFG_MTRR_FIX_DRAM_MOD_EN;
+	u64 now = 0;
+
+	if (!rdmsr_safe(msr, &now) || !wrmsr_safe(msr, (now & ~free_bits) | (value & free_bits)))
+		return false;
+	return write_same(vcpu, msr, (value & ~free_bits) | (now & free_bits));
+}
+
+/* The page may not move: root mode's mapping and the write trap are where it is. */
+static bool write_apic_base(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	u64 now = rdmsr(MSR_APIC_BASE);
+
+	(void)vcpu;
+	if ((value ^ now) & ~APIC_BASE_FLAGS) {
+		hv_log("dom0 tried to move the local APIC (APIC_BASE = 0x%llx): #GP",
+		       (unsigned long long)value);
+		return false;
+	}
+	return wrmsr_safe(msr, value);
+}
+
+static bool write_x2apic_icr(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	(void)msr;
+	return dom0_apic_write_icr64(vcpu, value);
+}
+
+struct msr_rule {
+	u32 first, last;
+	read_t read;   /* NULL: passes */
+	write_t write; /* NULL: passes */
+};
+
+static const struct msr_rule rules[] = {
+	{MSR_EFER, MSR_EFER, read_efer, write_efer},
+	{MSR_VM_CR, MSR_VM_CR, read_vm_cr, write_ignored},
+	{MSR_VM_HSAVE_PA, MSR_VM_HSAVE_PA, read_zero, write_refused},
+	{MSR_SVM_KEY, MSR_SVM_KEY, read_zero, write_refused},
+	{MSR_APIC_BASE, MSR_APIC_BASE, NULL, write_apic_base},
+	{MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, write_x2apic_icr},
+	{MSR_SYSCFG, MSR_SYSCFG, NULL, write_syscfg},
+	{MSR_IORR_BASE0, MSR_IORR_MASK1, NULL, write_same},
+	{MSR_TOP_MEM, MSR_TOP_MEM, NULL, write_same},
+	{MSR_TOP_MEM2, MSR_TOP_MEM2, NULL, write_same},
+	{MSR_PATCH_LOADER, MSR_PATCH_LOADER, NULL, write_microcode},
+	{MSR_SMM_ADDR, MSR_SMM_MASK, NULL, write_same},
+	{MSR_SMM_CTL, MSR_SMM_CTL, NULL, write_refused},
+};
+
+static void (*visitor)(u32 msr, bool read, bool write);
+
+static void visit_mtrr(u32 msr)
+{
+	visitor(msr, false, true);
+}
+
+void dom0_msr_for_each(void (*intercept)(u32 msr, bool read, bool write))
+{
+	for (u32 i = 0; i < ARRAY_SIZE(rules); i++) {
+		for (u32 msr = rules[i].first; msr <= rules[i].last; msr++)
+			intercept(msr, rules[i].read, rules[i].write);
+	}
+	visitor = intercept;
+	mtrr_for_each_msr(visit_mtrr);
+}
+
+static bool write_mtrr(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	if (!wrmsr_safe(msr, value))
+		return false;
+	mtrr_changed(vcpu);
+	return true;
+}
+
+static const struct msr_rule *find(u32 msr)
+{
+	static const struct msr_rule mtrr = {.write = write_mtrr};
+	/* Beyond what the intercept maps cover, no MSR exists on any CPU. */
+	static const struct msr_rule none = {.read = NULL, .write = write_refused};
+
+	for (u32 i = 0; i < ARRAY_SIZE(rules); i++) {
+		if (msr >= rules[i].first && msr <= rules[i].last)
+			return &rules[i];
+	}
+	return mtrr_is_msr(msr) ? &mtrr : &none;
+}
+
+void dom0_msr_exit(struct vcpu *vcpu)
+{
+	static const u8 opcode_read[] = {0x0f, 0x32}, opcode_write[] = {0x0f, 0x30};
+	bool write = vcpu->exit.msr.write, done;
+	u32 msr = vcpu->exit.msr.index;
+	const struct msr_rule *rule = find(msr);
+	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
+
+	if (!instruction_measure(vcpu, write ? opcode_write : opcode_read, 2))
+		return;
+	if (write)
+		done = rule->write && rule->write(vcpu, msr, value);
+	else
+		done = rule->read && rule->read(vcpu, msr, &value);
+	if (!done) {
+		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+		return;
+	}
+	if (!write) {
+		vcpu->gpr[GPR_RAX] = (u32)value;
+		vcpu->gpr[GPR_RDX] = value >> 32;
+	}
+	instruction_retire(vcpu);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "dom0/policy.h"
+
+#include "cpu/log.h"
+#include "cpu/power.h"
+#include "cpu/x86.h"
+#include "dom0/apic.h"
+#include "dom0/cpuid.h"
+#include "dom0/memory.h"
+#include "dom0/msr.h"
+#include "exit/instruction.h"
+#include "hypercall/dispatch.h"
+
+/* Virtualization instructions: as on a CPU where the firmware switched them off. */
+static void illegal(struct vcpu *vcpu)
+{
+	vcpu_raise(vcpu, VECTOR_UD, false, 0);
+}
+
+/* INVD would drop our dirty cache lines with dom0's; WBINVD is what it may mean by it. */
+static void invd(struct vcpu *vcpu)
+{
+	static const u8 opcode[] = {0x0f, 0x08};
+
+	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+		return;
+	wbinvd();
+	instruction_retire(vcpu);
+}
+
+/* A triple fault resets the machine, as it does bare. */
+static void shutdown(struct vcpu *vcpu)
+{
+	hv_log("CPU %u: dom0's triple fault resets the machine", vcpu->cpu->index);
+	power_reset();
+}
+
+/* A failed entry included: dom0 loaded state that no CPU accepts, or we have a bug. */
+static void unexpected(struct vcpu *vcpu)
+{
+	hv_log("CPU %u: unexpected exit 0x%llx (info 0x%llx) at 0x%llx; the machine is reset",
+	       vcpu->cpu->index, (unsigned long long)vcpu->exit.code,
+	       (unsigned long long)vcpu->exit.info, (unsigned long long)vcpu->rip);
+	power_reset();
+}
+
+const struct exit_policy dom0_policy = {
+	.on = {
+		[LUV_EXIT_CPUID] = dom0_cpuid_exit,
+		[LUV_EXIT_MSR] = dom0_msr_exit,
+		[LUV_EXIT_IO] = unexpected,
+		[LUV_EXIT_MEMORY] = dom0_memory_exit,
+		[LUV_EXIT_CALL] = hypercall_exit,
+		[LUV_EXIT_ILLEGAL] = illegal,
+		[LUV_EXIT_INVD] = invd,
+		[LUV_EXIT_XSETBV] = unexpected,
+		[LUV_EXIT_CR] = unexpected,
+		[LUV_EXIT_INTERRUPT] = unexpected,
+		[LUV_EXIT_NMI] = unexpected,
+		[LUV_EXIT_INIT] = dom0_apic_init_exit,
+		[LUV_EXIT_STARTUP] = unexpected,
+		[LUV_EXIT_SHUTDOWN] = shutdown,
+		[LUV_EXIT_EXCEPTION] = unexpected,
+		[LUV_EXIT_OTHER] = unexpected,
+	},
+	.for_each_msr = dom0_msr_for_each,
+};

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "exit/insn.h"
+
+/* APM 3 1.2.1. */
+static bool is_legacy_prefix(u8 byte)
+{
+	switch (byte) {
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64:
+	case 0x65:
+	case 0x66:
+	case 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
+		return true;
+	default:
+		return false;
+	}
+}
+
+unsigned insn_length(const u8 *bytes, unsigned count, bool long_mode, const u8 *opcode,
+		     unsigned opcode_size)
+{
+	unsigned limit = count < INSN_MAX ? count : INSN_MAX;
+	unsigned at = 0;
+
+	while (at < limit && is_legacy_prefix(bytes[at]))
+		at++;
+	if (long_mode && at < limit && (bytes[at] & 0xf0) == 0x40)
+		at++;
+	if (!opcode_size || opcode_size > limit - at)
+		return 0;
+	for (unsigned i = 0; i < opcode_size; i++)
+		if (bytes[at + i] != opcode[i])
+			return 0;
+	return at + opcode_size;
+}

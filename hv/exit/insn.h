@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The length of an intercepted instruction, for CPUs that do not report the next RIP (APM
+ * 2 15.7.1; QEMU's TCG). Pure.
+ */
+#ifndef EXIT_INSN_H
+#define EXIT_INSN_H
+
+#include "lib/types.h"
+
+#define INSN_MAX 15 /* APM 3 1.1: no instruction is longer */
+
+/*
+ * The length of the instruction in bytes[0..count) when, behind any legacy prefixes and (in
+ * 64-bit mode) at most one REX prefix directly before the opcode, it is `opcode` (opcode_size >
+ * 0 bytes, the first no prefix); 0 when it is not, or is cut off by count or the 15-byte limit.
+ */
+unsigned insn_length(const u8 *bytes, unsigned count, bool long_mode, const u8 *opcode,
+		     unsigned opcode_size);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "exit/instruction.h"
+
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+#include "exit/guest_memory.h"
+#include "exit/insn.h"
+
+#define DR6_BS BIT(14)
+
+bool instruction_in_64bit_mode(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
+	return vcpu->control.efer & EFER_LMA &&
+	       vcpu->segments.seg[SEG_CS].attributes & SEGMENT_LONG;
+}
+
+bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_size)
+{
+	u8 bytes[INSN_MAX];
+	unsigned count;
+
+	if (vcpu->exit.length)
+		return true;
+	count = guest_fetch(vcpu, bytes, sizeof(bytes));
+	vcpu->exit.length = (u8)insn_length(bytes, count, instruction_in_64bit_mode(vcpu), opcode,
+					    opcode_size);
+	return vcpu->exit.length;
+}
+
+/* A trap flag that was set when the instruction began traps behind it, unless it means branches only
+ * (APM 2 13.1.4). */
+static void single_step(struct vcpu *vcpu)
+{
+	if (rdmsr(MSR_DEBUGCTL) & DEBUGCTL_BTF)
+		return;
+	vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu->control.dr6 |= DR6_BS;
+	vcpu->dirty |= VCPU_CONTROL;
+	vcpu_raise(vcpu, VECTOR_DB, false, 0);
+}
+
+void instruction_retire(struct vcpu *vcpu)
+{
+	vcpu->rip += vcpu->exit.length;
+	if (!instruction_in_64bit_mode(vcpu))
+		vcpu->rip = (u32)vcpu->rip;
+	vcpu->rflags &= ~RFLAGS_RF;
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (vcpu->control.interrupt_shadow) {
+		vcpu->control.interrupt_shadow = false;
+		vcpu->dirty |= VCPU_CONTROL;
+	}
+	if (vcpu->rflags & RFLAGS_TF)
+		single_step(vcpu);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "exit/run.h"
+
+#include "cpu/crash.h"
+#include "cpu/x86.h"
+#include "vm/exit_policy.h"
+#include "vm/virt_ops.h"
+
+static const char *const exit_names[LUV_EXIT_COUNT] = {
+	[LUV_EXIT_CPUID] = "CPUID",
+	[LUV_EXIT_MSR] = "MSR",
+	[LUV_EXIT_IO] = "I/O",
+	[LUV_EXIT_MEMORY] = "memory",
+	[LUV_EXIT_CALL] = "call",
+	[LUV_EXIT_ILLEGAL] = "illegal",
+	[LUV_EXIT_INVD] = "INVD",
+	[LUV_EXIT_XSETBV] = "XSETBV",
+	[LUV_EXIT_CR] = "CR",
+	[LUV_EXIT_INTERRUPT] = "interrupt",
+	[LUV_EXIT_NMI] = "NMI",
+	[LUV_EXIT_INIT] = "INIT",
+	[LUV_EXIT_STARTUP] = "STARTUP",
+	[LUV_EXIT_SHUTDOWN] = "shutdown",
+	[LUV_EXIT_EXCEPTION] = "exception",
+	[LUV_EXIT_OTHER] = "other",
+};
+
+const char *exit_name(u32 reason)
+{
+	return reason < LUV_EXIT_COUNT ? exit_names[reason] : "?";
+}
+
+static void record(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	cpu->record[cpu->records++ % EXIT_RECORDS] = (struct exit_record){
+		.rip = vcpu->rip,
+		.info = vcpu->exit.info,
+		.reason = vcpu->exit.reason,
+		.code = (u32)vcpu->exit.code,
+	};
+	vcpu->exits[vcpu->exit.reason]++;
+}
+
+noreturn void run_dom0(struct vcpu *vcpu)
+{
+	for (;;) {
+		if (vcpu->dirty)
+			vcpu->ops->store(vcpu);
+		vcpu->ops->enter(vcpu);
+		record(vcpu);
+		if (crash_happened())
+			break;
+		vcpu->policy->on[vcpu->exit.reason](vcpu);
+		/* An INIT that could not be let through to this CPU (dom0/apic.c). */
+		if (__atomic_load_n(&vcpu->cpu->init, __ATOMIC_ACQUIRE))
+			vcpu->policy->on[LUV_EXIT_INIT](vcpu);
+	}
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+void run_describe(void (*print)(const char *format, ...))
+{
+	struct cpu *cpu = this_cpu();
+	u32 count = (u32)min_u64(cpu->records, EXIT_RECORDS);
+
+	print("last exits on this CPU, newest first:");
+	for (u32 i = 1; i <= count; i++) {
+		const struct exit_record *r = &cpu->record[(cpu->records - i) % EXIT_RECORDS];
+
+		print("  %-9s code 0x%x info 0x%llx guest rip 0x%llx", exit_name(r->reason), r->code,
+		      (unsigned long long)r->info, (unsigned long long)r->rip);
+	}
+	if (!count)
+		print("  none");
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "hypercall/dispatch.h"
+
+#include "exit/instruction.h"
+#include "hypercall/call.h"
+#include "hypercall/session.h"
+
+/* Whether a call needs a session in its first argument is decided here, once. */
+struct call {
+	s64 (*run)(struct vcpu *vcpu, const u64 argument[3]);
+	bool needs_session;
+};
+
+static s64 call_session_open(struct vcpu *vcpu, const u64 argument[3])
+{
+	return session_open(vcpu, argument);
+}
+
+static s64 call_session_close(struct vcpu *vcpu, const u64 argument[3])
+{
+	return session_close(vcpu, argument[0]);
+}
+
+static const struct call calls[LUV_CALL_COUNT] = {
+	[LUV_CALL_QUERY] = {call_query, false},
+	[LUV_CALL_SESSION_OPEN] = {call_session_open, false},
+	[LUV_CALL_SESSION_CLOSE] = {call_session_close, false},
+	[LUV_CALL_LOG_READ] = {call_log_read, true},
+	[LUV_CALL_CPU_STATISTICS] = {call_cpu_statistics, true},
+	[LUV_CALL_DEBUG_CRASH] = {call_debug_crash, true},
+};
+
+static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
+{
+	if (number >= LUV_CALL_COUNT)
+		return LUV_ERR_NOSYS;
+	if (calls[number].needs_session && !session_valid(vcpu, argument[0]))
+		return LUV_ERR_PERM;
+	return calls[number].run(vcpu, argument);
+}
+
+void hypercall_exit(struct vcpu *vcpu)
+{
+	static const u8 vmmcall[] = {0x0f, 0x01, 0xd9};
+	u64 mask = instruction_in_64bit_mode(vcpu) ? UINT64_MAX : UINT32_MAX;
+	u64 argument[3] = {
+		vcpu->gpr[GPR_RDI] & mask,
+		vcpu->gpr[GPR_RSI] & mask,
+		vcpu->gpr[GPR_RDX] & mask,
+	};
+
+	if (!instruction_measure(vcpu, vmmcall, sizeof(vmmcall)))
+		return;
+	vcpu->gpr[GPR_RAX] = (u64)dispatch(vcpu, vcpu->gpr[GPR_RAX] & mask, argument) & mask;
+	instruction_retire(vcpu);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "hypercall/session.h"
+
+#include "cpu/spinlock.h"
+#include "cpu/x86.h"
+#include "cpu/random.h"
+#include "lib/string.h"
+
+#define SESSIONS 256
+
+/* CR3 without PCID and cache bits (APM 2 5.3.2). */
+#define CR3_FRAME ((BIT(52) - 1) & ~(PAGE_SIZE - 1))
+
+struct session {
+	u64 address_space; /* CR3's frame */
+	u32 handle;	   /* 0: free */
+	u64 opened;	   /* order of opening */
+};
+
+static struct spinlock lock;
+static struct session table[SESSIONS]; /* lock */
+static u64 openings;		       /* lock */
+static u32 secret[3];		       /* immutable after session_init */
+static bool secret_shown;	       /* immutable after session_init */
+
+void session_init(bool has_key)
+{
+	secret_shown = has_key;
+	for (u32 i = 0; i < ARRAY_SIZE(secret); i++)
+		secret[i] = (u32)random_u64();
+}
+
+void session_describe(struct luv_acpi_table *acpi)
+{
+	if (!secret_shown)
+		return;
+	acpi->flags |= LUV_ACPI_HAS_KEY;
+	memcpy(acpi->key, secret, sizeof(acpi->key));
+}
+
+static u64 address_space(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_CONTROL);
+	return vcpu->control.cr3 & CR3_FRAME;
+}
+
+static struct session *find(u64 space, u64 handle)
+{
+	for (u32 i = 0; i < SESSIONS && handle; i++) {
+		if (table[i].handle == handle && table[i].address_space == space)
+			return &table[i];
+	}
+	return NULL;
+}
+
+static struct session *free_or_oldest(void)
+{
+	struct session *best = &table[0];
+
+	for (u32 i = 0; i < SESSIONS; i++) {
+		if (!table[i].handle)
+			return &table[i];
+		if (table[i].opened < best->opened)
+			best = &table[i];
+	}
+	return best;
+}
+
+/* All words are compared whatever the first ones were: the time tells nothing. */
+static bool key_matches(const u64 key[3])
+{
+	u64 difference = 0;
+
+	for (u32 i = 0; i < ARRAY_SIZE(secret); i++)
+		difference |= key[i] ^ secret[i];
+	return secret_shown && !difference;
+}
+
+s64 session_open(struct vcpu *vcpu, const u64 key[3])
+{
+	u64 space = address_space(vcpu);
+	struct session *session;
+	u32 handle;
+
+	if (!key_matches(key))
+		return LUV_ERR_PERM;
+	do
+		handle = (u32)random_u64() & INT32_MAX;
+	while (!handle);
+	spin_lock(&lock);
+	session = free_or_oldest();
+	*session = (struct session){space, handle, ++openings};
+	spin_unlock(&lock);
+	return handle;
+}
+
+s64 session_close(struct vcpu *vcpu, u64 handle)
+{
+	u64 space = address_space(vcpu);
+	struct session *session;
+
+	spin_lock(&lock);
+	session = find(space, handle);
+	if (session)
+		session->handle = 0;
+	spin_unlock(&lock);
+	return session ? 0 : LUV_ERR_PERM;
+}
+
+bool session_valid(struct vcpu *vcpu, u64 handle)
+{
+	u64 space = address_space(vcpu);
+	bool valid;
+
+	spin_lock(&lock);
+	valid = find(space, handle);
+	spin_unlock(&lock);
+	return valid;
+}

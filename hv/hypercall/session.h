@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A session: the proof that an address space has shown the key. It belongs to the caller's CR3 and an
+ * unguessable handle; a forked child has another CR3. Nobody tells us when a process dies, so when the
+ * table is full the oldest session makes room.
+ */
+#ifndef HYPERCALL_SESSION_H
+#define HYPERCALL_SESSION_H
+
+#include "luvalley/acpi.h"
+#include "vm/vcpu.h"
+
+/* Makes this boot's key; has_key: it is handed out at all. Once. */
+void session_init(bool has_key);
+
+/* Copies the key and the flags into the ACPI table. */
+void session_describe(struct luv_acpi_table *table);
+
+/* The calls. Negative results are enum luv_error. */
+s64 session_open(struct vcpu *vcpu, const u64 key[3]);
+s64 session_close(struct vcpu *vcpu, u64 handle);
+
+/* True when the handle is an open session of the caller's address space. */
+bool session_valid(struct vcpu *vcpu, u64 handle);
+
+#endif

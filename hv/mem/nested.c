@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mem/nested.h"
+
+#define TABLE_ENTRIES 512
+#define HOST_LIMIT    BIT(52) /* APM 2 5.1: the most that an entry can hold */
+
+static u64 load(const u64 *entry)
+{
+	return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
+
+/* Release: what a new table holds is visible before the entry that leads to it. */
+static void store(u64 *entry, u64 value)
+{
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+}
+
+static bool aligned(u64 address, u64 size)
+{
+	return (address & (size - 1)) == 0;
+}
+
+static bool range_valid(u64 from, u64 size, u64 limit)
+{
+	return aligned(from | size, PAGE_SIZE) && range_within(from, size, 0, limit);
+}
+
+static u64 *child_table(const struct nested *nested, u64 entry, unsigned level)
+{
+	return nested->pages->to_page(nested->pages, nested->format->address(entry, level));
+}
+
+/* The leaf or absent entry that decides about the address, and its level. */
+static u64 *find_entry(const struct nested *nested, u64 at, unsigned *level)
+{
+	u64 *table = nested->root;
+
+	for (*level = NESTED_LEVELS;; --*level) {
+		u64 *entry = &table[at / nested_level_size(*level) % TABLE_ENTRIES];
+		u64 value = load(entry);
+
+		if (!nested->format->present(value) || nested->format->is_leaf(value, *level))
+			return entry;
+		table = child_table(nested, value, *level);
+	}
+}
+
+static u64 *alloc_table(struct nested *nested)
+{
+	u64 *table = nested->pages->alloc(nested->pages);
+
+	if (table)
+		nested->table_pages++;
+	return table;
+}
+
+/* Replaces a leaf or absent entry above level 1 by a table that translates the same way. */
+static bool split(struct nested *nested, u64 *entry, unsigned level)
+{
+	const struct nested_format *format = nested->format;
+	u64 old = load(entry);
+	u64 *table = alloc_table(nested);
+
+	if (!table)
+		return false;
+	if (format->present(old)) {
+		u64 page = format->address(old, level).addr;
+		u64 step = nested_level_size(level - 1);
+
+		for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+			table[i] = format->leaf(hpa(page + i * step), level - 1,
+						format->access(old), format->memory_type(old));
+	}
+	store(entry, format->table(nested->pages->to_hpa(nested->pages, table)));
+	return true;
+}
+
+/* Makes sure that no leaf reaches across the address. */
+static bool split_at(struct nested *nested, u64 at)
+{
+	while (at < NESTED_LIMIT) {
+		unsigned level;
+		u64 *entry = find_entry(nested, at, &level);
+
+		if (!nested->format->present(load(entry)) ||
+		    aligned(at, nested_level_size(level)))
+			break;
+		if (!split(nested, entry, level))
+			return false;
+	}
+	return true;
+}
+
+static unsigned largest_level(const struct nested_format *format, u64 from, u64 to, u64 size)
+{
+	unsigned level = format->largest_leaf;
+
+	while (level > 1 && (!aligned(from | to, nested_level_size(level)) ||
+			     size < nested_level_size(level)))
+		level--;
+	return level;
+}
+
+bool nested_init(struct nested *nested, const struct nested_format *format,
+		 struct page_source *pages)
+{
+	*nested = (struct nested){.format = format, .pages = pages};
+	nested->root = alloc_table(nested);
+	return nested->root;
+}
+
+/* Recursion: as deep as the tables, four levels. */
+static void free_table(struct nested *nested, u64 *table, unsigned level)
+{
+	const struct nested_format *format = nested->format;
+
+	for (unsigned i = 0; i < TABLE_ENTRIES; i++)
+		if (format->present(table[i]) && !format->is_leaf(table[i], level))
+			free_table(nested, child_table(nested, table[i], level), level - 1);
+	nested->pages->free(nested->pages, table);
+	nested->table_pages--;
+}
+
+void nested_destroy(struct nested *nested)
+{
+	if (nested->root)
+		free_table(nested, nested->root, NESTED_LEVELS);
+	nested->root = NULL;
+}
+
+bool nested_map(struct nested *nested, gpa_t from, hpa_t to, u64 size, u32 access,
+		u8 memory_type)
+{
+	const struct nested_format *format = nested->format;
+	u64 done = 0;
+
+	if (!range_valid(from.addr, size, NESTED_LIMIT) ||
+	    !range_valid(to.addr, size, HOST_LIMIT) || !access)
+		return false;
+	while (done < size) {
+		u64 at = from.addr + done;
+		u64 page = to.addr + done;
+		unsigned level;
+		u64 *entry = find_entry(nested, at, &level);
+
+		if (level > largest_level(format, at, page, size - done)) {
+			if (!split(nested, entry, level))
+				return false;
+			continue;
+		}
+		store(entry, format->leaf(hpa(page), level, access, memory_type));
+		done += nested_level_size(level);
+	}
+	return true;
+}
+
+/* Gives what is mapped in the range another access; none makes it a hole. */
+static bool change(struct nested *nested, u64 from, u64 size, u32 access)
+{
+	const struct nested_format *format = nested->format;
+	u64 at = from;
+	u64 end = from + size;
+
+	/* Every allocation comes first: behind it nothing fails. */
+	if (!range_valid(from, size, NESTED_LIMIT) || !split_at(nested, from) ||
+	    !split_at(nested, end))
+		return false;
+	while (at < end) {
+		unsigned level;
+		u64 *entry = find_entry(nested, at, &level);
+		u64 old = load(entry);
+
+		if (format->present(old))
+			store(entry, access ? format->leaf(format->address(old, level), level,
+							   access, format->memory_type(old))
+					    : 0);
+		at = align_down(at, nested_level_size(level)) + nested_level_size(level);
+	}
+	return true;
+}
+
+bool nested_unmap(struct nested *nested, gpa_t from, u64 size)
+{
+	return change(nested, from.addr, size, 0);
+}
+
+bool nested_protect(struct nested *nested, gpa_t from, u64 size, u32 access)
+{
+	return access && change(nested, from.addr, size, access);
+}
+
+void nested_lookup(const struct nested *nested, gpa_t at, struct nested_leaf *leaf)
+{
+	const struct nested_format *format = nested->format;
+	unsigned level;
+	u64 entry;
+
+	*leaf = (struct nested_leaf){
+	    .base = gpa(align_down(at.addr, NESTED_LIMIT)),
+	    .size = NESTED_LIMIT,
+	};
+	if (at.addr >= NESTED_LIMIT)
+		return;
+	entry = load(find_entry(nested, at.addr, &level));
+	leaf->size = nested_level_size(level);
+	leaf->base = gpa(align_down(at.addr, leaf->size));
+	if (!format->present(entry))
+		return;
+	leaf->page = format->address(entry, level);
+	leaf->access = format->access(entry);
+	leaf->memory_type = format->memory_type(entry);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "mem/walk.h"
+
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+
+/* SDM 3A 4.3 to 4.5, APM 2 5.2 to 5.4. */
+#define ENTRY_P	       BIT(0)
+#define ENTRY_RW       BIT(1)
+#define ENTRY_US       BIT(2)
+#define ENTRY_A	       BIT(5)
+#define ENTRY_D	       BIT(6)
+#define ENTRY_PS       BIT(7)
+#define ENTRY_NX       BIT(63)
+
+#define PDPTE_RESERVED (BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
+#define PDE_4M_BIT_21  BIT(21)
+
+/* Bits low to high, both included. */
+#define BITS(low, high) ((BIT(high) - BIT(low)) | BIT(high))
+
+struct paging {
+	unsigned levels;
+	unsigned entry_size;
+	unsigned index_bits;
+	unsigned linear_bits;
+	bool long_mode;
+	u64 cr3_table;	   /* the bits of CR3 that hold the table's address */
+	u64 physical_mask; /* address bits that the CPU has */
+	const struct walk_cpu *cpu;
+};
+
+static const struct paging paging_32 = {
+    .levels = 2,
+    .entry_size = 4,
+    .index_bits = 10,
+    .linear_bits = 32,
+    .cr3_table = BITS(12, 31),
+};
+
+static const struct paging paging_pae = {
+    .levels = 3,
+    .entry_size = 8,
+    .index_bits = 9,
+    .linear_bits = 32,
+    .cr3_table = BITS(5, 31),
+};
+
+static const struct paging paging_4_level = {
+    .levels = 4,
+    .entry_size = 8,
+    .index_bits = 9,
+    .linear_bits = 48,
+    .long_mode = true,
+    .cr3_table = BITS(12, 51),
+};
+
+static const struct paging paging_5_level = {
+    .levels = 5,
+    .entry_size = 8,
+    .index_bits = 9,
+    .linear_bits = 57,
+    .long_mode = true,
+    .cr3_table = BITS(12, 51),
+};
+
+static struct paging paging_of(const struct walk_cpu *cpu)
+{
+	unsigned bits = cpu->physical_bits < 32 ? 32 : min_u64(cpu->physical_bits, 52);
+	struct paging paging;
+
+	if (cpu->efer & EFER_LMA)
+		paging = cpu->cr4 & CR4_LA57 ? paging_5_level : paging_4_level;
+	else
+		paging = cpu->cr4 & CR4_PAE ? paging_pae : paging_32;
+	paging.physical_mask = BIT(bits) - 1;
+	paging.cpu = cpu;
+	return paging;
+}
+
+static bool is_pdpte(const struct paging *paging, unsigned level)
+{
+	return !paging->long_mode && level == 3;
+}
+
+static u64 leaf_size(const struct paging *paging, unsigned level)
+{
+	return PAGE_SIZE << (paging->index_bits * (level - 1));
+}
+
+static bool linear_valid(const struct paging *paging, u64 at)
+{
+	u64 sign = BIT(paging->linear_bits - 1);
+
+	if (!paging->long_mode)
+		return at >> 32 == 0;
+	return (((at & (sign | (sign - 1))) ^ sign) - sign) == at;
+}
+
+static bool is_leaf(const struct paging *paging, unsigned level, u64 entry)
+{
+	if (level == 1)
+		return true;
+	if (!(entry & ENTRY_PS))
+		return false;
+	if (level == 2)
+		return paging->entry_size == 8 || (paging->cpu->cr4 & CR4_PSE);
+	return level == 3 && paging->long_mode;
+}
+
+/*
+ * SDM 3A 4.3, 32-bit paging: bits 20:13 of a 4 MiB leaf are bits 39:32 of its address, as far
+ * as the CPU has those, else reserved; nothing is in other entries.
+ */
+static u64 reserved_32(const struct paging *paging, bool leaf, unsigned level)
+{
+	if (!leaf || level == 1)
+		return 0;
+	return PDE_4M_BIT_21 | (~paging->physical_mask >> 32 & 0xff) << 13;
+}
+
+/* The bits that must be zero in an entry. */
+static u64 reserved_bits(const struct paging *paging, unsigned level, bool leaf)
+{
+	u64 reserved;
+
+	if (paging->entry_size == 4)
+		return reserved_32(paging, leaf, level);
+	/* Above the address, long mode ignores bits 62:52; PAE reserves them (SDM 3A 4.4.2). */
+	reserved = BITS(0, paging->long_mode ? 51 : 62) & ~paging->physical_mask;
+	if (!(paging->cpu->efer & EFER_NXE) || is_pdpte(paging, level))
+		reserved |= ENTRY_NX;
+	if (is_pdpte(paging, level))
+		return reserved | PDPTE_RESERVED;
+	if (level >= 4)
+		reserved |= ENTRY_PS;
+	if (leaf && level > 1) /* bit 12 is the PAT bit */
+		reserved |= (leaf_size(paging, level) - 1) & ~BITS(0, 12);
+	return reserved;
+}
+
+/* A PDPTE has neither rights nor an accessed bit (SDM 3A 4.4.1). */
+static bool grants(u64 entry, bool leaf, u32 need)
+{
+	if (!(entry & ENTRY_A))
+		return false;
+	if ((need & WALK_WRITE) && (!(entry & ENTRY_RW) || (leaf && !(entry & ENTRY_D))))
+		return false;
+	if ((need & WALK_USER) && !(entry & ENTRY_US))
+		return false;
+	return !(need & WALK_EXEC) || !(entry & ENTRY_NX);
+}
+
+static enum walk_status check_entry(const struct paging *paging, unsigned level, bool leaf,
+				    u64 entry, u32 need)
+{
+	if (!(entry & ENTRY_P))
+		return WALK_FAULT;
+	if (entry & reserved_bits(paging, level, leaf))
+		return WALK_RESERVED;
+	if (!is_pdpte(paging, level) && !grants(entry, leaf, need))
+		return WALK_FAULT;
+	return WALK_OK;
+}
+
+static bool read_entry(const struct paging *paging, const struct walk_memory *memory,
+		       unsigned level, u64 address, u64 *entry)
+{
+	if (is_pdpte(paging, level) && paging->cpu->pdptr_valid) {
+		*entry = paging->cpu->pdptr[address / paging->entry_size % 4];
+		return true;
+	}
+	return memory->read_entry(memory, gpa(address), paging->entry_size, entry);
+}
+
+static u64 entry_address(const struct paging *paging, unsigned level, bool leaf, u64 entry)
+{
+	u64 size = leaf_size(paging, level);
+	u64 address = entry & paging->physical_mask;
+
+	if (paging->entry_size == 4)
+		address = entry & BITS(12, 31);
+	if (!leaf || level == 1)
+		return align_down(address, PAGE_SIZE);
+	if (paging->entry_size == 4)
+		address |= (entry >> 13 & 0xff) << 32;
+	return align_down(address, size);
+}
+
+enum walk_status walk_gva(const struct walk_memory *memory, const struct walk_cpu *cpu,
+			  gva_t at, u32 need, struct walk_result *result)
+{
+	struct paging paging = paging_of(cpu);
+	u64 table = cpu->cr3 & paging.cr3_table & paging.physical_mask;
+
+	if (!(cpu->cr0 & CR0_PG)) {
+		*result = (struct walk_result){gpa(at.addr), 4 * GIB};
+		return at.addr >> 32 ? WALK_NOT_CANONICAL : WALK_OK;
+	}
+	if (!linear_valid(&paging, at.addr))
+		return WALK_NOT_CANONICAL;
+	for (unsigned level = paging.levels;; level--) {
+		u64 size = leaf_size(&paging, level);
+		u64 index = at.addr / size % BIT(paging.index_bits);
+		enum walk_status status;
+		u64 entry;
+		bool leaf;
+
+		if (!read_entry(&paging, memory, level, table + index * paging.entry_size,
+				&entry))
+			return WALK_NOT_RAM;
+		leaf = is_leaf(&paging, level, entry);
+		status = check_entry(&paging, level, leaf, entry, need);
+		if (status != WALK_OK)
+			return status;
+		table = entry_address(&paging, level, leaf, entry);
+		if (leaf) {
+			*result = (struct walk_result){gpa(table + at.addr % size), size};
+			return WALK_OK;
+		}
+	}
+}

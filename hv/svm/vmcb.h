@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The virtual machine control block (APM 2 appendix B) and what its fields hold (APM 2 chapter 15). */
+#ifndef SVM_VMCB_H
+#define SVM_VMCB_H
+
+#include "lib/types.h"
+
+struct vmcb_segment { /* APM 2 table B-2 */
+	u16 selector;
+	u16 attributes;
+	u32 limit;
+	u64 base;
+};
+ASSERT_SIZE(struct vmcb_segment, 16);
+
+struct vmcb {
+	/* Control area, APM 2 table B-1. */
+	u32 intercept_cr;	 /* 000h: reads in 15:0, writes in 31:16 */
+	u32 intercept_dr;	 /* 004h */
+	u32 intercept_exception; /* 008h: by vector */
+	u32 intercept_1;	 /* 00Ch: VMCB_INTERCEPT_1_ */
+	u32 intercept_2;	 /* 010h: VMCB_INTERCEPT_2_ */
+	u32 intercept_3;	 /* 014h: VMCB_INTERCEPT_3_ */
+	u8 reserved_18[0x3c - 0x18];
+	u16 pause_threshold; /* 03Ch */
+	u16 pause_count;     /* 03Eh */
+	u64 iopm_base;	     /* 040h */
+	u64 msrpm_base;	     /* 048h */
+	u64 tsc_offset;	     /* 050h */
+	u32 asid;	     /* 058h */
+	u8 tlb_control;	     /* 05Ch: VMCB_TLB_ */
+	u8 reserved_5d[3];
+	u64 v_intr;	      /* 060h: V_TPR, V_IRQ, V_INTR_MASKING ... */
+	u64 interrupt_shadow; /* 068h: bit 0 */
+	u64 exit_code;	      /* 070h */
+	u64 exit_info_1;      /* 078h */
+	u64 exit_info_2;      /* 080h */
+	u64 exit_int_info;    /* 088h: as event_inject */
+	u64 np_enable;	      /* 090h: bit 0 */
+	u8 reserved_98[0xa8 - 0x98];
+	u64 event_inject;  /* 0A8h: VMCB_EVENT_ */
+	u64 nested_cr3;	   /* 0B0h */
+	u64 lbr_enable;	   /* 0B8h */
+	u32 clean;	   /* 0C0h: VMCB_CLEAN_ */
+	u32 reserved_c4;
+	u64 next_rip;	   /* 0C8h: 0 without NRIP save */
+	u8 fetched_count;  /* 0D0h */
+	u8 fetched[15];
+	u8 reserved_e0[0x400 - 0xe0];
+
+	/* State save area, APM 2 table B-2. */
+	struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 400h */
+	u8 reserved_4a0[0x4cb - 0x4a0];
+	u8 cpl; /* 4CBh */
+	u32 reserved_4cc;
+	u64 efer; /* 4D0h */
+	u8 reserved_4d8[0x548 - 0x4d8];
+	u64 cr4, cr3, cr0, dr7, dr6, rflags, rip; /* 548h */
+	u8 reserved_580[0x5d8 - 0x580];
+	u64 rsp; /* 5D8h */
+	u64 s_cet, ssp, isst_addr;
+	u64 rax;				     /* 5F8h */
+	u64 star, lstar, cstar, sfmask;		     /* 600h */
+	u64 kernel_gs_base;			     /* 620h */
+	u64 sysenter_cs, sysenter_esp, sysenter_eip; /* 628h */
+	u64 cr2;				     /* 640h */
+	u8 reserved_648[0x668 - 0x648];
+	u64 g_pat; /* 668h */
+	u8 reserved_670[0x1000 - 0x670];
+};
+ASSERT_SIZE(struct vmcb, 4096);
+ASSERT_OFFSET(struct vmcb, iopm_base, 0x40);
+ASSERT_OFFSET(struct vmcb, asid, 0x58);
+ASSERT_OFFSET(struct vmcb, exit_code, 0x70);
+ASSERT_OFFSET(struct vmcb, event_inject, 0xa8);
+ASSERT_OFFSET(struct vmcb, clean, 0xc0);
+ASSERT_OFFSET(struct vmcb, next_rip, 0xc8);
+ASSERT_OFFSET(struct vmcb, es, 0x400);
+ASSERT_OFFSET(struct vmcb, tr, 0x490);
+ASSERT_OFFSET(struct vmcb, cpl, 0x4cb);
+ASSERT_OFFSET(struct vmcb, efer, 0x4d0);
+ASSERT_OFFSET(struct vmcb, cr4, 0x548);
+ASSERT_OFFSET(struct vmcb, rip, 0x578);
+ASSERT_OFFSET(struct vmcb, rsp, 0x5d8);
+ASSERT_OFFSET(struct vmcb, rax, 0x5f8);
+ASSERT_OFFSET(struct vmcb, cr2, 0x640);
+ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
+
+/* intercept_1, 00Ch. */
+#define VMCB_INTERCEPT_1_NMI	  BIT(1)
+#define VMCB_INTERCEPT_1_INIT	  BIT(3)
+#define VMCB_INTERCEPT_1_CPUID	  BIT(18)
+#define VMCB_INTERCEPT_1_INVD	  BIT(22)
+#define VMCB_INTERCEPT_1_INVLPGA  BIT(26)
+#define VMCB_INTERCEPT_1_MSR	  BIT(28)
+#define VMCB_INTERCEPT_1_SHUTDOWN BIT(31)
+
+/* intercept_2, 010h. */
+#define VMCB_INTERCEPT_2_VMRUN	 BIT(0)
+#define VMCB_INTERCEPT_2_VMMCALL BIT(1)
+#define VMCB_INTERCEPT_2_VMLOAD	 BIT(2)
+#define VMCB_INTERCEPT_2_VMSAVE	 BIT(3)
+#define VMCB_INTERCEPT_2_STGI	 BIT(4)
+#define VMCB_INTERCEPT_2_CLGI	 BIT(5)
+#define VMCB_INTERCEPT_2_SKINIT	 BIT(6)
+
+/* intercept_3, 014h. */
+#define VMCB_INTERCEPT_3_INVLPGB BIT(0)
+#define VMCB_INTERCEPT_3_TLBSYNC BIT(4)
+
+/* tlb_control, APM 2 table 15-9. */
+#define VMCB_TLB_KEEP	   0u
+#define VMCB_TLB_FLUSH_ALL 1u
+
+/* clean, APM 2 15.15.3. */
+#define VMCB_CLEAN_NP  BIT(4)
+#define VMCB_CLEAN_CRX BIT(5)
+#define VMCB_CLEAN_DRX BIT(6)
+#define VMCB_CLEAN_DT  BIT(7)
+#define VMCB_CLEAN_SEG BIT(8)
+#define VMCB_CLEAN_CR2 BIT(9)
+#define VMCB_CLEAN_ALL (BIT(10) - 1)
+
+/* event_inject and exit_int_info, APM 2 15.20: vector 7:0, type 10:8, error valid 11, valid 31. */
+#define VMCB_EVENT_TYPE(e)     ((u32)(e) >> 8 & 7)
+#define VMCB_EVENT_SOFTWARE    4u
+#define VMCB_EVENT_ERROR_VALID BIT(11)
+#define VMCB_EVENT_VALID       BIT(31)
+
+/* exit_code, APM 2 appendix C. */
+enum vmexit_code {
+	VMEXIT_NMI = 0x61,
+	VMEXIT_INIT = 0x63,
+	VMEXIT_CPUID = 0x72,
+	VMEXIT_INVD = 0x76,
+	VMEXIT_INVLPGA = 0x7a,
+	VMEXIT_MSR = 0x7c,
+	VMEXIT_SHUTDOWN = 0x7f,
+	VMEXIT_VMRUN = 0x80,
+	VMEXIT_VMMCALL = 0x81,
+	VMEXIT_VMLOAD = 0x82,
+	VMEXIT_VMSAVE = 0x83,
+	VMEXIT_STGI = 0x84,
+	VMEXIT_CLGI = 0x85,
+	VMEXIT_SKINIT = 0x86,
+	VMEXIT_INVLPGB = 0xa0,
+	VMEXIT_TLBSYNC = 0xa4,
+	VMEXIT_NPF = 0x400,
+};
+
+/* exit_info_1 of VMEXIT_NPF, APM 2 15.25.6. */
+#define NPF_PRESENT BIT(0)
+#define NPF_WRITE   BIT(1)
+#define NPF_EXEC    BIT(4)
+#define NPF_WALK    BIT(33)
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Who answers a vCPU's exits: one constant table for dom0, one for guests. */
+#ifndef VM_EXIT_POLICY_H
+#define VM_EXIT_POLICY_H
+
+#include "vm/vcpu.h"
+
+struct exit_policy {
+	void (*on[LUV_EXIT_COUNT])(struct vcpu *vcpu); /* no entry is NULL */
+	/* Calls intercept for each MSR whose reads or writes exit. */
+	void (*for_each_msr)(void (*intercept)(u32 msr, bool read, bool write));
+};
+
+#endif

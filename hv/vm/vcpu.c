@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vm/vcpu.h"
+
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "vm/virt_ops.h"
+
+void vcpu_need(struct vcpu *vcpu, u32 groups)
+{
+	u32 missing = groups & ~vcpu->valid;
+
+	if (!missing)
+		return;
+	vcpu->ops->load(vcpu, missing);
+	vcpu->valid |= missing;
+}
+
+void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
+{
+	struct vcpu_event event = {
+		.vector = vector,
+		.type = EVENT_EXCEPTION,
+		.has_error = has_error,
+		.error = error,
+	};
+
+	vcpu->ops->inject(vcpu, &event);
+}
+
+static struct segment real_segment(u16 attributes)
+{
+	return (struct segment){.limit = 0xffff, .attributes = attributes};
+}
+
+void vcpu_reset(struct vcpu *vcpu)
+{
+	struct vcpu_segments *s = &vcpu->segments;
+
+	memset(vcpu->gpr, 0, sizeof(vcpu->gpr));
+	vcpu->gpr[GPR_RDX] = cpuid(1, 0).eax;
+	vcpu->rip = 0xfff0;
+	vcpu->rflags = RFLAGS_FIXED;
+
+	vcpu->control = (struct vcpu_control){
+		.cr0 = CR0_ET | CR0_NW | CR0_CD,
+		.dr6 = 0xffff0ff0,
+		.dr7 = 0x400,
+	};
+	for (u32 i = 0; i < SEG_LDTR; i++)
+		s->seg[i] = real_segment(SEGMENT_DATA);
+	s->seg[SEG_CS] = real_segment(SEGMENT_CODE);
+	s->seg[SEG_CS].selector = 0xf000;
+	s->seg[SEG_CS].base = 0xffff0000;
+	s->seg[SEG_LDTR] = real_segment(SEGMENT_LDT);
+	s->seg[SEG_TR] = real_segment(SEGMENT_TSS);
+	s->gdt_base = s->idt_base = 0;
+	s->gdt_limit = s->idt_limit = 0xffff;
+	vcpu->valid |= VCPU_CONTROL | VCPU_SEGMENTS;
+	vcpu->dirty |= VCPU_CONTROL | VCPU_SEGMENTS | VCPU_FLUSH;
+	vcpu->ops->inject(vcpu, NULL);
+}
+
+void vcpu_start_at(struct vcpu *vcpu, u8 vector)
+{
+	vcpu->segments.seg[SEG_CS].selector = (u16)(vector << 8);
+	vcpu->segments.seg[SEG_CS].base = (u64)vector << 12;
+	vcpu->rip = 0;
+	vcpu->dirty |= VCPU_SEGMENTS;
+}

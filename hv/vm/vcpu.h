@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A virtual CPU: what common code sees of it. The vendor's part (VMCB, VMCS) hangs below and is touched
+ * by the vendor's files alone.
+ *
+ * Registers are a cache over the vendor's structure. After an exit gpr, rip and rflags are valid;
+ * the other groups after vcpu_need(). What common code changes it marks in `dirty`; the next entry writes it
+ * back. dom0's vCPU never leaves its physical CPU, and only that CPU touches it.
+ */
+#ifndef VM_VCPU_H
+#define VM_VCPU_H
+
+#include "cpu/percpu.h"
+#include "luvalley/calls.h"
+#include "mem/nested.h"
+
+enum gpr { /* the instruction encoding's numbers (APM 3 table 1-9) */
+	GPR_RAX,
+	GPR_RCX,
+	GPR_RDX,
+	GPR_RBX,
+	GPR_RSP,
+	GPR_RBP,
+	GPR_RSI,
+	GPR_RDI,
+	GPR_COUNT = 16
+};
+
+struct segment {
+	u16 selector;
+	u16 attributes; /* descriptor bits 47:40 and 55:52 as bits 11:0 (APM 2 15.5.1) */
+	u32 limit;
+	u64 base;
+};
+
+#define SEGMENT_LONG	BIT(9)
+#define SEGMENT_BIG	BIT(10)
+#define SEGMENT_PRESENT BIT(7)
+#define SEGMENT_CODE	0x9bu /* present, code, readable, accessed */
+#define SEGMENT_DATA	0x93u /* present, data, writable, accessed */
+#define SEGMENT_LDT	0x82u
+#define SEGMENT_TSS	0x8bu
+#define SEGMENT_FLAT32	0xc00u /* 32-bit, 4 KiB granular */
+
+enum segment_name {
+	SEG_ES,
+	SEG_CS,
+	SEG_SS,
+	SEG_DS,
+	SEG_FS,
+	SEG_GS,
+	SEG_LDTR,
+	SEG_TR,
+	SEG_COUNT
+};
+
+struct vcpu_control {
+	u64 cr0, cr2, cr3, cr4, efer;
+	u64 dr6, dr7;
+	u8 cpl;
+	bool interrupt_shadow; /* of STI or MOV SS */
+};
+
+struct vcpu_segments {
+	struct segment seg[SEG_COUNT];
+	u64 gdt_base, idt_base;
+	u32 gdt_limit, idt_limit;
+};
+
+/* Groups of registers. */
+#define VCPU_CONTROL  BIT(0)
+#define VCPU_SEGMENTS BIT(1)
+#define VCPU_FLUSH    BIT(2) /* dirty only: what the CPU caches of the guest is void, the TLB included */
+
+struct vcpu_exit {
+	u32 reason;  /* enum luv_exit */
+	u64 code;    /* the vendor's, for diagnosis only */
+	u64 info;    /* the vendor's first qualification, for diagnosis only */
+	u8 length;   /* of the instruction; 0: the CPU does not say */
+	union {
+		struct {
+			u32 index;
+			bool write;
+		} msr;
+		struct {
+			gpa_t at;
+			bool write, exec;
+			bool present;	/* rights were missing, not the page */
+			bool page_walk; /* at is one of the guest's own page tables */
+		} memory;
+	};
+};
+
+struct vcpu_event {
+	u8 vector;
+	u8 type; /* EVENT_ */
+	bool has_error;
+	u32 error;
+};
+
+/* APM 2 15.20. */
+#define EVENT_INTERRUPT 0u
+#define EVENT_NMI	2u
+#define EVENT_EXCEPTION 3u
+
+struct exit_policy;
+struct virt_ops;
+
+struct vcpu {
+	u64 gpr[GPR_COUNT]; /* offset 0: assembly knows it */
+	u64 rip, rflags;
+	struct vcpu_exit exit;
+	u32 valid, dirty;
+	struct vcpu_control control;
+	struct vcpu_segments segments;
+	struct cpu *cpu;		  /* where it runs; immutable for dom0 */
+	const struct exit_policy *policy; /* immutable */
+	const struct virt_ops *ops;	  /* immutable */
+	struct nested *nested;		  /* immutable */
+	u64 exits[LUV_EXIT_COUNT];
+	void *vendor; /* the vendor's page(s) */
+};
+_Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a struct vcpu is one page");
+ASSERT_OFFSET(struct vcpu, gpr, 0);
+
+/* Makes the groups of registers readable. */
+void vcpu_need(struct vcpu *vcpu, u32 groups);
+
+/* Raises an exception in the guest at its next entry, on the instruction at rip. */
+void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
+
+/* The state of a CPU after INIT, but for the registers that INIT keeps (APM 2 table 14-1). */
+void vcpu_reset(struct vcpu *vcpu);
+
+/* After vcpu_reset: the state after a STARTUP IPI (APM 2 14.1.3): CS:IP = vector * 100h : 0. */
+void vcpu_start_at(struct vcpu *vcpu, u8 vector);
+
+#endif

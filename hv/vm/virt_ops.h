@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a vendor's virtualization can do: verbs, no register accessors. One table per vendor. */
+#ifndef VM_VIRT_OPS_H
+#define VM_VIRT_OPS_H
+
+#include "vm/vcpu.h"
+
+struct virt_ops {
+	const char *name; /* "AMD-V" */
+	u32 vendor;	  /* enum luv_vendor */
+	/* True when the CPU is this vendor's. */
+	bool (*ident)(void);
+	/* NULL, or a sentence that says what is missing on this CPU and what the user can do. */
+	const char *(*probe)(void);
+	/* False where an INIT to a CPU in guest mode is lost or resets it (known emulators). */
+	bool (*init_exits)(void);
+	/* The format of nested tables on this CPU. */
+	const struct nested_format *(*nested_format)(void);
+	/* Puts this CPU into root mode with host_save (a zeroed page) as the vendor's area. */
+	void (*cpu_on)(hpa_t host_save);
+	/* Gives the vCPU its control structure for dom0: everything passes but policy's
+	 * intercepts. False: out of pages. */
+	bool (*vcpu_create_dom0)(struct vcpu *vcpu);
+	/* Reads groups of registers into the vCPU. */
+	void (*load)(struct vcpu *vcpu, u32 groups);
+	/* Writes back dirty groups; before enter. */
+	void (*store)(struct vcpu *vcpu);
+	/* An event for the next entry, instead of what was pending; NULL: nothing is. */
+	void (*inject)(struct vcpu *vcpu, const struct vcpu_event *event);
+	/* Runs the guest until it exits; fills exit, gpr, rip, rflags. */
+	void (*enter)(struct vcpu *vcpu);
+	/* Waits in root mode for a real INIT and STARTUP: never returns. */
+	void (*park)(void) __attribute__((__noreturn__));
+	/* Takes an INIT that an exit reported and left pending. */
+	void (*take_init)(void);
+};
+
+extern const struct virt_ops svm_ops;
+
+#endif

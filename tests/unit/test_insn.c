@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "exit/insn.h"
+
+#define BYTES(s) s, sizeof(s) - 1
+
+static const struct {
+	const char *bytes;
+	unsigned count;
+	const char *opcode;
+	unsigned opcode_size;
+	unsigned length_64, length_32;
+} rows[] = {
+    {BYTES("\x0f\xa2"), BYTES("\x0f\xa2"), 2, 2}, /* CPUID */
+    {BYTES("\x0f\xa2\x90\x90"), BYTES("\x0f\xa2"), 2, 2},
+    {BYTES("\x0f\x01\xd9"), BYTES("\x0f\x01\xd9"), 3, 3}, /* VMMCALL */
+    {BYTES("\xf4"), BYTES("\xf4"), 1, 1},
+    {BYTES("\x66\x0f\xa2"), BYTES("\x0f\xa2"), 3, 3},
+    {BYTES("\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3\x0f\xa2"), BYTES("\x0f\xa2"), 13, 13},
+    {BYTES("\x48\x0f\x30"), BYTES("\x0f\x30"), 3, 0},
+    {BYTES("\x40\x0f\x30"), BYTES("\x0f\x30"), 3, 0},
+    {BYTES("\x4f\x0f\x30"), BYTES("\x0f\x30"), 3, 0},
+    {BYTES("\x50\x0f\x30"), BYTES("\x0f\x30"), 0, 0},
+    {BYTES("\x66\x48\x0f\x30"), BYTES("\x0f\x30"), 4, 0},
+    {BYTES("\x48\x66\x0f\x30"), BYTES("\x0f\x30"), 0, 0},
+    {BYTES("\x48\x48\x0f\x30"), BYTES("\x0f\x30"), 0, 0},
+    {BYTES("\x0f\x32"), BYTES("\x0f\x30"), 0, 0},
+    {BYTES("\x90\x0f\x30"), BYTES("\x0f\x30"), 0, 0},
+    {BYTES("\x0f"), BYTES("\x0f\xa2"), 0, 0},
+    {BYTES("\x66\x66\x66"), BYTES("\x0f\xa2"), 0, 0},
+    {BYTES("\x48"), BYTES("\x0f\xa2"), 0, 0},
+    {BYTES(""), BYTES("\x0f\xa2"), 0, 0},
+    {BYTES("\x66\x0f\xa2"), BYTES(""), 0, 0},
+    /* 15 bytes, 16 bytes, and 17. */
+    {BYTES("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x0f\xa2"), BYTES("\x0f\xa2"),
+     15, 15},
+    {BYTES("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x0f\xa2"),
+     BYTES("\x0f\xa2"), 0, 0},
+    {BYTES("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x0f\xa2"),
+     BYTES("\x0f\xa2"), 0, 0},
+};
+
+/* From a buffer of exactly so many bytes: the sanitizer sees a read beyond them. */
+static unsigned length(size_t row, unsigned count, bool long_mode)
+{
+	u8 *copy = malloc(count ? count : 1);
+	unsigned result;
+
+	memcpy(copy, rows[row].bytes, count);
+	result = insn_length(copy, count, long_mode, (const u8 *)rows[row].opcode,
+			     rows[row].opcode_size);
+	free(copy);
+	return result;
+}
+
+static void test_lengths(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (length(i, rows[i].count, true) != rows[i].length_64)
+			fail_msg("row %zu, 64-bit: %u", i, length(i, rows[i].count, true));
+		if (length(i, rows[i].count, false) != rows[i].length_32)
+			fail_msg("row %zu, 32-bit: %u", i, length(i, rows[i].count, false));
+	}
+}
+
+static void test_cut_off(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (unsigned count = 0; count < rows[i].length_64; count++)
+			assert_int_equal(length(i, count, true), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_lengths),
+	    cmocka_unit_test(test_cut_off),
+	};
+
+	return cmocka_run_group_tests_name("insn", tests, NULL, NULL);
+}
