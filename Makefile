@@ -2,7 +2,7 @@
 #
 #   make         the hypervisor and the dom0 tools, into build/
 #   make demo    a test machine that boots Debian as dom0 (see README.md)
-#   make check   all tests; ends with "N passed, N failed"
+#   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
 #
 # CC=clang builds with Clang; B=DIR puts everything elsewhere than build/.
@@ -15,7 +15,7 @@ CC  := $(if $(filter default,$(origin CC)),gcc,$(CC))
 B   ?= build
 PY  := /usr/bin/python3
 
-.PHONY: all demo check check-unit check-boot check-rules clean
+.PHONY: all demo check check-all check-unit check-rules check-boot test-programs clean
 all: $(B)/luvalley.elf $(B)/user/luvalley
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
@@ -67,24 +67,81 @@ $(B)/luvalley.elf: $(B)/luvalley.debug
 # --- dom0's tools ---------------------------------------------------------------------------
 
 USER_CFLAGS := -std=gnu11 -O2 -g $(WARN) -Iinclude -Iuser -MMD -MP
-USER_SRCS := $(sort $(wildcard user/lib/*.c user/cmd/*.c))
-USER_OBJS := $(USER_SRCS:%=$(B)/%.o)
+USER_LIB  := $(patsubst %.c,$(B)/%.c.o,$(sort $(wildcard user/lib/*.c)))
+USER_CMD  := $(patsubst %.c,$(B)/%.c.o,$(sort $(wildcard user/cmd/*.c)))
 
 $(B)/user/%.c.o: user/%.c Makefile
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(CC) $(USER_CFLAGS) -c $< -o $@
 
-$(B)/user/luvalley: $(USER_OBJS)
+$(B)/user/libluvalley.a: $(USER_LIB)
+	$(say) AR $@
+	rm -f $@
+	ar rcs $@ $^
+
+$(B)/user/luvalley: $(USER_CMD) $(B)/user/libluvalley.a
 	$(say) LINK $@
 	$(CC) $^ -o $@
+
+# 32-bit clients (tools/packages test32).
+$(B)/user32/%.c.o: user/%.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC "$< (32 bits)"
+	$(CC) -m32 $(USER_CFLAGS) -c $< -o $@
+
+$(B)/user32/libluvalley.a: $(USER_LIB:$(B)/user/%=$(B)/user32/%)
+	$(say) AR $@
+	rm -f $@
+	ar rcs $@ $^
+
+# --- examples -------------------------------------------------------------------------------
+
+# Static, as all programs that tests carry into dom0.
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
+
+$(B)/examples/%-32: examples/%.c $(B)/user32/libluvalley.a Makefile
+	@mkdir -p $(@D)
+	$(say) CC "$< (32 bits)"
+	$(CC) -m32 $(USER_CFLAGS) -static $< $(B)/user32/libluvalley.a -o $@
+
+$(B)/examples/%: examples/%.c $(B)/user/libluvalley.a Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(USER_CFLAGS) -static $< $(B)/user/libluvalley.a -o $@
+
+.PHONY: examples
+examples: $(EXAMPLES) $(EXAMPLES:%=%-32)
+
+# --- tests in guests ------------------------------------------------------------------------
+
+# One program for dom0 that holds the guests; tests/guest/main.c lists what it tests.
+GUEST_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/guest/*.c tests/guest/*.S)))
+
+$(B)/tests/guest/%.c.o: tests/guest/%.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(USER_CFLAGS) -Itests -c $< -o $@
+
+$(B)/tests/guest/%.S.o: tests/guest/%.S Makefile
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$(CC) -MMD -MP -Itests -c $< -o $@
+
+$(B)/guest/guest-tests: $(GUEST_OBJS) $(B)/user/libluvalley.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(CC) -static -pthread $^ -o $@
+
+.PHONY: guest-tests
+guest-tests: $(B)/guest/guest-tests
 
 # --- host unit tests ------------------------------------------------------------------------
 
 # The parts of hv/ that need no CPU mode, built for the host under ASan and UBSan.
 PURE_SRCS := $(filter-out hv/lib/string.c,$(wildcard hv/lib/*.c)) hv/mem/memmap.c hv/mem/nested.c \
 	hv/mem/mtrr.c hv/mem/walk.c hv/boot/multiboot.c hv/boot/options.c hv/cpu/acpi.c \
-	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/dom0/mov.c hv/dom0/icr.c \
+	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/dom0/mov.c hv/vm/icr.c hv/vm/lapic.c \
 	hv/svm/npt.c
 PURE_OBJS := $(PURE_SRCS:%=$(B)/unit/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all \
@@ -101,8 +158,38 @@ $(B)/unit/test_%: tests/unit/test_%.c $(PURE_OBJS) Makefile
 	$(say) TEST $<
 	$(CC) $(UNIT_CFLAGS) $< $(PURE_OBJS) -lcmocka -o $@
 
+# --- checks ---------------------------------------------------------------------------------
+
+# Programs that boot tests run in dom0: static, so that they need nothing there.
+BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c))
+
+$(B)/dom0/%: tests/boot/dom0/%.c $(B)/user/libluvalley.a Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $<
+	$(CC) $(USER_CFLAGS) -static $< $(B)/user/libluvalley.a -o $@
+
+# tests/run builds twice: GCC into $(B), Clang into $(B)/clang.
+check:
+	tests/run --all $(B)
+
+check-all:
+	tests/run --all $(B) --slow
+
 check-unit: $(UNIT_TESTS)
 	tests/run --unit $(B)
+
+check-rules: all
+	tests/run --rules $(B)
+
+check-boot: all $(BOOT_TESTS)
+	tests/run --boot $(B)
+
+test-programs: all $(UNIT_TESTS) $(BOOT_TESTS)
+
+# For tools/check-headers.
+print-hv-compiler:   ; @echo $(CC) $(filter-out -MMD -MP,$(HV_CFLAGS))
+print-user-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(USER_CFLAGS))
+print-unit-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(UNIT_CFLAGS))
 
 clean:
 	rm -rf $(B)

@@ -34,6 +34,7 @@
 #include "mem/page.h"
 #include "mem/ram.h"
 #include "vm/virt_ops.h"
+#include "vm/world.h"
 
 #define VGA_TEXT 0xb8000ull
 
@@ -275,6 +276,7 @@ static noreturn void main_on_cpu_stack(void)
 	crash_set_hooks(&hooks);
 	crash_use_record(hpa_to_virt(hpa(place.crash_record)));
 	hide_memory();
+	world_init();
 	check_pages(launch_cpu_on(cpu, ops));
 	dom0_apic_init(trap);
 	start_other_cpus();

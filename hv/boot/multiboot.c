@@ -287,7 +287,7 @@ static const char *parse_map2(const struct phys_view *view, u64 address, u32 siz
 	const char *error;
 
 	if (size < sizeof(tag) || !read_at(view, address, &tag, sizeof(tag)) ||
-	    tag.entry_size < sizeof(entry) || tag.entry_size % 8)
+	    tag.entry_size < sizeof(entry))
 		return damaged_map;
 	for (u64 at = sizeof(tag); at < size; at += tag.entry_size) {
 		if (tag.entry_size > size - at ||

@@ -5,11 +5,14 @@
 
 #include "lib/types.h"
 
+#define MSR_TSC		     0x10u
 #define MSR_APIC_BASE	     0x1bu
 #define APIC_BASE_BSP	     BIT(8)
 #define APIC_BASE_X2APIC     BIT(10)
 #define APIC_BASE_ENABLE     BIT(11)
 #define APIC_BASE_FLAGS	     (APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE)
+#define MSR_SPEC_CTRL	     0x48u
+#define MSR_PRED_CMD	     0x49u
 #define MSR_MTRR_CAP	     0xfeu
 #define MSR_DEBUGCTL	     0x1d9u
 #define DEBUGCTL_BTF	     BIT(1)
@@ -23,6 +26,20 @@
 #define MSR_X2APIC_FIRST     0x800u
 #define MSR_X2APIC_ICR	     0x830u
 #define MSR_X2APIC_LAST	     0x8ffu
+
+#define MSR_XSS	     0xda0u
+
+#define MSR_STAR	   0xc0000081u
+#define MSR_LSTAR	   0xc0000082u
+#define MSR_CSTAR	   0xc0000083u
+#define MSR_SFMASK	   0xc0000084u
+#define MSR_FS_BASE	   0xc0000100u
+#define MSR_GS_BASE	   0xc0000101u
+#define MSR_KERNEL_GS_BASE 0xc0000102u
+#define MSR_TSC_AUX	   0xc0000103u
+#define MSR_SYSENTER_CS	   0x174u
+#define MSR_SYSENTER_ESP   0x175u
+#define MSR_SYSENTER_EIP   0x176u
 
 #define MSR_EFER      0xc0000080u
 #define EFER_SCE      BIT(0)

@@ -30,6 +30,11 @@ struct exit_record {
 
 #define EXIT_RECORDS 16
 
+/* dom0's values while a guest runs. */
+struct dom0_msrs {
+	u64 debugctl, xss, tsc_aux, spec_ctrl;
+};
+
 /* Written by its own CPU unless the field says otherwise. */
 struct cpu {
 	u32 index;
@@ -40,6 +45,11 @@ struct cpu {
 	u64 starts; /* how often dom0 started it */
 	struct vcpu *vcpu; /* dom0's vCPU here; immutable once set */
 	hpa_t host_save;   /* the vendor's page: VM_HSAVE_PA, VMXON region; immutable */
+	struct vcpu *guest; /* the guest's vCPU that runs here now, or NULL */
+	void *fpu;	    /* a page: dom0's FPU while a guest runs */
+	u64 dom0_xcr0;
+	u64 dom0_dr[4];
+	struct dom0_msrs dom0_msrs;
 	u32 records;	   /* counts up; the ring's next place modulo EXIT_RECORDS */
 	struct exit_record record[EXIT_RECORDS];
 };

@@ -20,9 +20,16 @@
 #define CR4_PAE		BIT(5)
 #define CR4_MCE		BIT(6)
 #define CR4_PGE		BIT(7)
+#define CR4_OSFXSR	BIT(9)
+#define CR4_OSXMMEXCPT	BIT(10)
+#define CR4_UMIP	BIT(11)
 #define CR4_LA57	BIT(12)
 #define CR4_VMXE	BIT(13)
+#define CR4_FSGSBASE	BIT(16)
+#define CR4_PCIDE	BIT(17)
 #define CR4_OSXSAVE	BIT(18)
+#define CR4_SMEP	BIT(20)
+#define CR4_SMAP	BIT(21)
 #define CR4_PKE		BIT(22)
 
 #define RFLAGS_FIXED BIT(1) /* always one */
@@ -43,6 +50,7 @@
 #define VECTOR_DF 8
 #define VECTOR_GP 13
 #define VECTOR_PF 14
+#define VECTOR_AC 17
 #define VECTOR_MC 18
 #define VECTOR_SX 30
 
@@ -116,6 +124,36 @@ DEFINE_CR(2)
 DEFINE_CR(3)
 DEFINE_CR(4)
 #undef DEFINE_CR
+
+#define DEFINE_DR(n)                                                                               \
+	static inline u64 read_dr##n(void)                                                         \
+	{                                                                                          \
+		u64 value;                                                                         \
+		__asm__ volatile("mov %%db" #n ", %0" : "=r"(value));                              \
+		return value;                                                                      \
+	}                                                                                          \
+	static inline void write_dr##n(u64 value)                                                  \
+	{                                                                                          \
+		__asm__ volatile("mov %0, %%db" #n : : "r"(value));                                \
+	}
+DEFINE_DR(0)
+DEFINE_DR(1)
+DEFINE_DR(2)
+DEFINE_DR(3)
+#undef DEFINE_DR
+
+static inline u64 xgetbv(void)
+{
+	u32 low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (u64)high << 32 | low;
+}
+
+static inline void xsetbv(u64 value)
+{
+	__asm__ volatile("xsetbv" : : "c"(0), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
+}
 
 static inline void wbinvd(void)
 {

@@ -7,11 +7,11 @@
 #include "cpu/msr.h"
 #include "cpu/smp.h"
 #include "cpu/x86.h"
-#include "dom0/icr.h"
 #include "dom0/memory.h"
 #include "dom0/mov.h"
-#include "exit/guest_memory.h"
+#include "exit/access.h"
 #include "exit/instruction.h"
+#include "vm/icr.h"
 #include "vm/virt_ops.h"
 
 #define BOOT_CPU 0u
@@ -233,7 +233,7 @@ void dom0_apic_write(struct vcpu *vcpu)
 	struct mov_insn insn;
 	u32 now = 0;
 
-	if (!mov_decode(bytes, guest_fetch(vcpu, bytes, sizeof(bytes)), code_size(vcpu), &insn) ||
+	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), code_size(vcpu), &insn) ||
 	    insn.size != 4 || offset % 16) {
 		hv_log("CPU %u: dom0 wrote to its APIC (register 0x%x) with an instruction that "
 		       "cannot be followed (at 0x%llx); it gets #GP. apic=direct may help",

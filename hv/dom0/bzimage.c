@@ -183,7 +183,8 @@ static const char *place_initrd(const struct setup_header *header, u64 initrd_si
 		return NULL;
 	if (avoid_count > BZIMAGE_AVOID_MAX)
 		return "Too many memory ranges are in use for placing an initrd.";
-	memcpy(taken, avoid, avoid_count * sizeof(*avoid));
+	for (u32 i = 0; i < avoid_count; i++)
+		taken[i] = avoid[i];
 	taken[avoid_count] =
 	    (struct mem_range){.base = plan->load_address, .size = plan->run_size};
 	if (!mem_map_find_top(map, initrd_size, PAGE_SIZE, limit, taken, avoid_count + 1,

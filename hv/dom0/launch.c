@@ -8,7 +8,10 @@
 #include "dom0/policy.h"
 #include "exit/run.h"
 #include "mem/page.h"
+#include "vm/guest.h"
 #include "vm/virt_ops.h"
+#include "vm/vm.h"
+#include "vm/world.h"
 
 static const struct virt_ops *ops; /* immutable after launch_set_ops */
 
@@ -19,11 +22,12 @@ void launch_set_ops(const struct virt_ops *chosen)
 
 bool launch_cpu_on(struct cpu *cpu, const struct virt_ops *vendor)
 {
-	struct vcpu *vcpu = page_alloc();
+	struct vcpu *vcpu;
 
-	if (!vcpu)
-		return false;
 	vendor->cpu_on(cpu->host_save);
+	vcpu = page_alloc();
+	if (!vcpu || !world_cpu_init(cpu))
+		return false;
 	vcpu->cpu = cpu;
 	vcpu->ops = vendor;
 	vcpu->policy = &dom0_policy;
@@ -47,6 +51,21 @@ noreturn void launch_boot_cpu(struct cpu *cpu)
 	run(cpu);
 }
 
+/* An INIT tore this CPU out of a guest: nothing of that RUN goes on. */
+static void abandon_guest(struct cpu *cpu)
+{
+	struct vcpu *guest = cpu->guest;
+
+	cpu->guest = NULL;
+	cpu->vcpu->active = true;
+	if (!guest)
+		return;
+	guest->active = false;
+	vm_run_end(guest->guest->vm);
+	vm_vcpu_release(guest);
+	vm_put(guest->guest->vm);
+}
+
 void launch_ap(struct cpu *cpu)
 {
 	u32 sipi = __atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE);
@@ -54,8 +73,11 @@ void launch_ap(struct cpu *cpu)
 	desc_load();
 	if (!cpu->vcpu)
 		ASSERT(launch_cpu_on(cpu, ops));
-	else
+	else {
 		ops->cpu_on(cpu->host_save);
+		ASSERT(world_cpu_init(cpu));
+		abandon_guest(cpu);
+	}
 	if (sipi == CPU_NO_SIPI) {
 		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
 		ops->park();

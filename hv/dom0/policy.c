@@ -14,7 +14,8 @@
 /* Virtualization instructions: as on a CPU where the firmware switched them off. */
 static void illegal(struct vcpu *vcpu)
 {
-	vcpu_raise(vcpu, VECTOR_UD, false, 0);
+	vcpu_raise(vcpu, vcpu->exit.exception.vector, vcpu->exit.exception.has_error,
+		   vcpu->exit.exception.error);
 }
 
 /* INVD would drop our dirty cache lines with dom0's; WBINVD is what it may mean by it. */
@@ -61,6 +62,10 @@ const struct exit_policy dom0_policy = {
 		[LUV_EXIT_STARTUP] = unexpected,
 		[LUV_EXIT_SHUTDOWN] = shutdown,
 		[LUV_EXIT_EXCEPTION] = unexpected,
+		[LUV_EXIT_HLT] = unexpected,
+		[LUV_EXIT_WINDOW] = unexpected,
+		[LUV_EXIT_TASK_SWITCH] = unexpected,
+		[LUV_EXIT_ENTRY_FAILED] = unexpected,
 		[LUV_EXIT_OTHER] = unexpected,
 	},
 	.for_each_msr = dom0_msr_for_each,

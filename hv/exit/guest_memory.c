@@ -1,110 +1,109 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "exit/guest_memory.h"
-
-#include "cpu/msr.h"
+/* Nested page faults of guests: memory on demand, MMIO for the client. */
 #include "cpu/x86.h"
+#include "exit/access.h"
+#include "exit/guest.h"
 #include "lib/string.h"
 #include "mem/ram.h"
-#include "mem/walk.h"
+#include "vm/guest.h"
+#include "vm/vm.h"
 
-static bool read_entry(const struct walk_memory *memory, gpa_t address, unsigned size, u64 *entry)
+static void fetch_instruction(struct vcpu *vcpu, struct luv_exit_record *record)
 {
-	const void *at = ram_dom0(address, size);
+	u8 bytes[15];
+	unsigned count = vcpu->exit.memory.fetched;
 
-	(void)memory;
-	if (!at)
-		return false;
-	*entry = size == 4 ? __atomic_load_n((const u32 *)at, __ATOMIC_RELAXED)
-			   : __atomic_load_n((const u64 *)at, __ATOMIC_RELAXED);
-	return true;
+	if (count)
+		memcpy(bytes, vcpu->exit.memory.bytes, count);
+	else
+		count = code_fetch(vcpu, bytes, sizeof(bytes));
+	memcpy(record->mmio.bytes, bytes, count);
+	record->mmio.byte_count = count;
 }
 
-static const struct walk_memory dom0_memory = {.read_entry = read_entry};
-
-static u8 physical_bits(void)
+static void to_client(struct vcpu *vcpu)
 {
-	static u8 bits;
+	bool walk = vcpu->exit.memory.page_walk;
+	struct luv_exit_record *record = guest_exit(vcpu, walk ? LUV_RUN_WALK : LUV_RUN_MMIO);
 
-	if (!bits)
-		bits = (u8)cpuid(0x80000008, 0).eax;
-	return bits;
+	record->mmio.gpa = vcpu->exit.memory.at.addr;
+	record->mmio.write = vcpu->exit.memory.write;
+	if (!walk)
+		fetch_instruction(vcpu, record);
 }
 
-static bool walk(struct vcpu *vcpu, gva_t at, u32 need, gpa_t *address)
+/*
+ * The largest page that covers the fault and is one page on both sides: the client's mapping, the
+ * slot and the machine's RAM.
+ */
+static u64 leaf_size(const struct vm_slot *slot, gpa_t at, gpa_t backing, u64 backing_size)
 {
-	struct walk_cpu cpu;
-	struct walk_result result;
+	for (u64 size = GIB; size > PAGE_SIZE; size /= 512) {
+		u64 base = align_down(at.addr, size), host = align_down(backing.addr, size);
 
-	vcpu_need(vcpu, VCPU_CONTROL);
-	cpu = (struct walk_cpu){
-		.cr0 = vcpu->control.cr0,
-		.cr3 = vcpu->control.cr3,
-		.cr4 = vcpu->control.cr4,
-		.efer = vcpu->control.efer,
-		.physical_bits = physical_bits(),
-	};
-	if (walk_gva(&dom0_memory, &cpu, at, need, &result) != WALK_OK)
-		return false;
-	*address = result.address;
-	return true;
-}
-
-static void *user_memory(struct vcpu *vcpu, gva_t at, u64 size, u32 need)
-{
-	gpa_t address;
-
-	if (size > PAGE_SIZE - at.addr % PAGE_SIZE || !walk(vcpu, at, need | WALK_USER, &address))
-		return NULL;
-	return ram_dom0(address, size);
-}
-
-bool guest_read_user(struct vcpu *vcpu, gva_t from, void *to, u64 size)
-{
-	const void *at = user_memory(vcpu, from, size, 0);
-
-	if (at)
-		memcpy(to, at, size);
-	return at;
-}
-
-bool guest_write_user(struct vcpu *vcpu, gva_t to, const void *from, u64 size)
-{
-	void *at = user_memory(vcpu, to, size, WALK_WRITE);
-
-	if (at)
-		memcpy(at, from, size);
-	return at;
-}
-
-static gva_t instruction_address(struct vcpu *vcpu)
-{
-	const struct segment *cs = &vcpu->segments.seg[SEG_CS];
-
-	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
-	if (vcpu->control.efer & EFER_LMA && cs->attributes & SEGMENT_LONG)
-		return gva(vcpu->rip);
-	return gva((u32)(cs->base + vcpu->rip));
-}
-
-unsigned guest_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)
-{
-	gva_t at = instruction_address(vcpu);
-	unsigned count = 0;
-
-	while (count < max) {
-		u64 in_page = PAGE_SIZE - at.addr % PAGE_SIZE;
-		unsigned part = (unsigned)min_u64(max - count, in_page);
-		const void *code;
-		gpa_t address;
-
-		if (!walk(vcpu, at, WALK_EXEC, &address))
-			break;
-		code = ram_dom0_code(address, part);
-		if (!code)
-			break;
-		memcpy(bytes + count, code, part);
-		count += part;
-		at.addr += part;
+		if (size <= backing_size && !(slot->flags & LUV_SLOT_LOG_DIRTY) &&
+		    (at.addr - base) == (backing.addr - host) &&
+		    range_within(base, size, slot->gpa, slot->size) && ram_is_dom0(host, size))
+			return size;
 	}
-	return count;
+	return PAGE_SIZE;
+}
+
+static u32 slot_access(const struct vm_slot *slot)
+{
+	u64 access = NESTED_READ | NESTED_EXEC;
+
+	if (!(slot->flags & LUV_SLOT_READ_ONLY))
+		access |= NESTED_WRITE;
+	if (slot->flags & LUV_SLOT_LOG_DIRTY)
+		access |= NESTED_CLEAN;
+	return (u32)access;
+}
+
+/* The client must touch and pin this address. */
+static void fault_in(struct vcpu *vcpu, u64 address, bool write)
+{
+	struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_FAULT_IN);
+
+	record->fault_in.address = address;
+	record->fault_in.write = write;
+}
+
+/* The client's page tables are dom0's current ones: RUN is one of its own threads' calls. */
+static void map_slot(struct vcpu *vcpu, const struct vm_slot *slot)
+{
+	gpa_t at = gpa(align_down(vcpu->exit.memory.at.addr, PAGE_SIZE)), backing;
+	u64 address = slot->address + (at.addr - slot->gpa), size;
+	bool write = !(slot->flags & LUV_SLOT_READ_ONLY);
+
+	if (!user_page(vcpu->cpu->vcpu, gva(address), write, &backing, &size) ||
+	    !ram_dom0(backing, PAGE_SIZE)) {
+		fault_in(vcpu, address, write);
+		return;
+	}
+	size = leaf_size(slot, at, backing, size);
+	if (!vm_map(vcpu->guest->vm, gpa(align_down(at.addr, size)),
+		    hpa(align_down(backing.addr, size)), size, slot_access(slot)))
+		guest_exit(vcpu, LUV_RUN_NO_MEMORY);
+}
+
+void guest_memory_exit(struct vcpu *vcpu)
+{
+	struct vm_slot slot;
+
+	if (!vm_slot_find(vcpu->guest->vm, vcpu->exit.memory.at, &slot)) {
+		to_client(vcpu);
+		return;
+	}
+	if (vcpu->exit.memory.present) {
+		if (vcpu->exit.memory.write && slot.flags & LUV_SLOT_READ_ONLY)
+			to_client(vcpu);
+		else
+			vcpu->dirty |= VCPU_FLUSH; /* another vCPU mapped it meanwhile */
+		return;
+	}
+	if (vcpu->exit.memory.write && slot.flags & LUV_SLOT_READ_ONLY)
+		to_client(vcpu);
+	else
+		map_slot(vcpu, &slot);
 }

@@ -3,8 +3,10 @@
 
 #include "cpu/msr.h"
 #include "cpu/x86.h"
-#include "exit/guest_memory.h"
+#include "exit/access.h"
+#include "exit/guest.h"
 #include "exit/insn.h"
+#include "vm/guest.h"
 
 #define DR6_BS BIT(14)
 
@@ -22,22 +24,27 @@ bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_si
 
 	if (vcpu->exit.length)
 		return true;
-	count = guest_fetch(vcpu, bytes, sizeof(bytes));
+	count = code_fetch(vcpu, bytes, sizeof(bytes));
 	vcpu->exit.length = (u8)insn_length(bytes, count, instruction_in_64bit_mode(vcpu), opcode,
 					    opcode_size);
 	return vcpu->exit.length;
 }
 
-/* A trap flag that was set when the instruction began traps behind it, unless it means branches only
- * (APM 2 13.1.4). */
+/*
+ * A trap flag that was set when the instruction began traps behind it, unless it means branches
+ * only (APM 2 13.1.4). A guest's DEBUGCTL is always 0.
+ */
 static void single_step(struct vcpu *vcpu)
 {
-	if (rdmsr(MSR_DEBUGCTL) & DEBUGCTL_BTF)
+	if (!vcpu->guest && rdmsr(MSR_DEBUGCTL) & DEBUGCTL_BTF)
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	vcpu->control.dr6 |= DR6_BS;
 	vcpu->dirty |= VCPU_CONTROL;
-	vcpu_raise(vcpu, VECTOR_DB, false, 0);
+	if (vcpu->guest && vcpu->guest->stepping)
+		guest_exit_exception(vcpu, VECTOR_DB, false, 0);
+	else
+		vcpu_raise(vcpu, VECTOR_DB, false, 0);
 }
 
 void instruction_retire(struct vcpu *vcpu)

@@ -3,7 +3,9 @@
 
 #include "cpu/crash.h"
 #include "cpu/x86.h"
+#include "exit/guest.h"
 #include "vm/exit_policy.h"
+#include "vm/guest.h"
 #include "vm/virt_ops.h"
 
 static const char *const exit_names[LUV_EXIT_COUNT] = {
@@ -22,6 +24,10 @@ static const char *const exit_names[LUV_EXIT_COUNT] = {
 	[LUV_EXIT_STARTUP] = "STARTUP",
 	[LUV_EXIT_SHUTDOWN] = "shutdown",
 	[LUV_EXIT_EXCEPTION] = "exception",
+	[LUV_EXIT_HLT] = "HLT",
+	[LUV_EXIT_WINDOW] = "window",
+	[LUV_EXIT_TASK_SWITCH] = "task switch",
+	[LUV_EXIT_ENTRY_FAILED] = "entry failed",
 	[LUV_EXIT_OTHER] = "other",
 };
 
@@ -59,6 +65,23 @@ noreturn void run_dom0(struct vcpu *vcpu)
 	}
 	for (;;)
 		__asm__ volatile("cli; hlt");
+}
+
+void run_guest(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	guest->leave = LEAVE_NOT;
+	guest_deliver_events(vcpu);
+	while (guest->leave == LEAVE_NOT) {
+		if (vcpu->dirty)
+			vcpu->ops->store(vcpu);
+		vcpu->ops->enter(vcpu);
+		record(vcpu);
+		vcpu->policy->on[vcpu->exit.reason](vcpu);
+		if (guest->leave == LEAVE_NOT)
+			guest_deliver_events(vcpu);
+	}
 }
 
 void run_describe(void (*print)(const char *format, ...))

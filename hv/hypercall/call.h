@@ -9,6 +9,24 @@ s64 call_query(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_log_read(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_cpu_statistics(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_debug_crash(struct vcpu *vcpu, const u64 argument[3]);
+s64 call_vm_create(struct vcpu *vcpu, const u64 argument[3]);
+s64 call_vm_destroy(struct vcpu *vcpu, const u64 argument[3]);
+s64 call_slot_set(struct vcpu *vcpu, const u64 argument[3]);
+s64 call_dirty_read(struct vcpu *vcpu, const u64 argument[3]);
+s64 call_vcpu_create(struct vcpu *vcpu, const u64 argument[3]);
+s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3]);
+s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3]);
+s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3]);
+s64 call_vcpu_statistics(struct vcpu *caller, const u64 argument[3]);
+
+/*
+ * Not a result: the call is to be executed again after dom0 has taken what is pending. The
+ * instruction pointer stays on the call, as with REP MOVS.
+ */
+#define CALL_RESTART INT64_MIN
+
+/* The policy of guests' vCPUs. */
+const struct exit_policy *call_guest_policy(void);
 
 /* What call_query and call_debug_crash cannot know by themselves; set once at boot. */
 struct call_facts {

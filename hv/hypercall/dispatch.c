@@ -5,7 +5,10 @@
 #include "hypercall/call.h"
 #include "hypercall/session.h"
 
-/* Whether a call needs a session in its first argument is decided here, once. */
+/*
+ * Whether a call needs a session in its first argument is decided here, once. The calls on a VM need
+ * its handle instead, which takes a session to get.
+ */
 struct call {
 	s64 (*run)(struct vcpu *vcpu, const u64 argument[3]);
 	bool needs_session;
@@ -28,15 +31,34 @@ static const struct call calls[LUV_CALL_COUNT] = {
 	[LUV_CALL_LOG_READ] = {call_log_read, true},
 	[LUV_CALL_CPU_STATISTICS] = {call_cpu_statistics, true},
 	[LUV_CALL_DEBUG_CRASH] = {call_debug_crash, true},
+	[LUV_CALL_VM_CREATE] = {call_vm_create, true},
+	[LUV_CALL_VM_DESTROY] = {call_vm_destroy, false},
+	[LUV_CALL_SLOT_SET] = {call_slot_set, false},
+	[LUV_CALL_DIRTY_READ] = {call_dirty_read, false},
+	[LUV_CALL_VCPU_CREATE] = {call_vcpu_create, false},
+	[LUV_CALL_VCPU_RUN] = {call_vcpu_run, false},
+	[LUV_CALL_VCPU_SYNC] = {call_vcpu_sync, false},
+	[LUV_CALL_VCPU_CPUID] = {call_vcpu_cpuid, false},
+	[LUV_CALL_VCPU_STATISTICS] = {call_vcpu_statistics, false},
 };
 
 static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
 {
-	if (number >= LUV_CALL_COUNT)
+	if (number >= LUV_CALL_COUNT || !calls[number].run)
 		return LUV_ERR_NOSYS;
 	if (calls[number].needs_session && !session_valid(vcpu, argument[0]))
 		return LUV_ERR_PERM;
 	return calls[number].run(vcpu, argument);
+}
+
+/* Also what an STI just before the call held back must get through. */
+static void restart(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (!vcpu->control.interrupt_shadow)
+		return;
+	vcpu->control.interrupt_shadow = false;
+	vcpu->dirty |= VCPU_CONTROL;
 }
 
 void hypercall_exit(struct vcpu *vcpu)
@@ -48,9 +70,15 @@ void hypercall_exit(struct vcpu *vcpu)
 		vcpu->gpr[GPR_RSI] & mask,
 		vcpu->gpr[GPR_RDX] & mask,
 	};
+	s64 result;
 
 	if (!instruction_measure(vcpu, vmmcall, sizeof(vmmcall)))
 		return;
-	vcpu->gpr[GPR_RAX] = (u64)dispatch(vcpu, vcpu->gpr[GPR_RAX] & mask, argument) & mask;
+	result = dispatch(vcpu, vcpu->gpr[GPR_RAX] & mask, argument);
+	if (result == CALL_RESTART) {
+		restart(vcpu);
+		return;
+	}
+	vcpu->gpr[GPR_RAX] = (u64)result & mask;
 	instruction_retire(vcpu);
 }

@@ -2,7 +2,8 @@
 /* The calls that look at the hypervisor: query, log, statistics; and the one that tests its end. */
 #include "cpu/crash.h"
 #include "cpu/log.h"
-#include "exit/guest_memory.h"
+#include "exit/access.h"
+#include "hypercall/argument.h"
 #include "hypercall/call.h"
 #include "lib/string.h"
 #include "mem/page.h"
@@ -64,14 +65,6 @@ s64 call_query(struct vcpu *vcpu, const u64 argument[3])
 	}
 }
 
-/* A structure in the caller's memory: u64 fields, 8-byte aligned, within one page. */
-static s64 read_argument(struct vcpu *vcpu, gva_t from, void *to, u64 size)
-{
-	if (from.addr % 8 || size > PAGE_SIZE - from.addr % PAGE_SIZE)
-		return LUV_ERR_INVAL;
-	return guest_read_user(vcpu, from, to, size) ? 0 : LUV_ERR_FAULT;
-}
-
 static size_t read_previous(u64 position, char *to, size_t size)
 {
 	size_t length;
@@ -97,7 +90,7 @@ static s64 copy_log(struct vcpu *vcpu, struct luv_log_read *read)
 		length = log_read(read->position, piece, length, &read->lost);
 	else
 		length = read_previous(read->position, piece, length);
-	if (length && !guest_write_user(vcpu, gva(read->buffer), piece, length))
+	if (length && !user_write(vcpu, gva(read->buffer), piece, length))
 		return LUV_ERR_FAULT;
 	read->got = length;
 	read->position += read->lost + length;
@@ -107,7 +100,7 @@ static s64 copy_log(struct vcpu *vcpu, struct luv_log_read *read)
 s64 call_log_read(struct vcpu *vcpu, const u64 argument[3])
 {
 	struct luv_log_read read;
-	s64 result = read_argument(vcpu, gva(argument[1]), &read, sizeof(read));
+	s64 result = argument_read(vcpu, argument[1], &read, sizeof(read));
 
 	if (result)
 		return result;
@@ -118,14 +111,15 @@ s64 call_log_read(struct vcpu *vcpu, const u64 argument[3])
 	result = copy_log(vcpu, &read);
 	if (result)
 		return result;
-	return guest_write_user(vcpu, gva(argument[1]), &read, sizeof(read)) ? 0 : LUV_ERR_FAULT;
+	return argument_write(vcpu, argument[1], &read, sizeof(read));
 }
 
 s64 call_cpu_statistics(struct vcpu *vcpu, const u64 argument[3])
 {
 	struct luv_cpu_statistics statistics;
-	s64 result = read_argument(vcpu, gva(argument[1]), &statistics, sizeof(statistics));
+	s64 result = argument_read(vcpu, argument[1], &statistics, sizeof(statistics));
 	const struct cpu *cpu;
+	const struct vcpu *vcpu_of_cpu;
 
 	if (result)
 		return result;
@@ -135,11 +129,12 @@ s64 call_cpu_statistics(struct vcpu *vcpu, const u64 argument[3])
 	statistics.apic_id = cpu->apic_id;
 	statistics.in_dom0 = __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_IN_DOM0;
 	statistics.starts = cpu->starts;
+	/* A CPU that never came up has none. */
+	vcpu_of_cpu = __atomic_load_n(&cpu->vcpu, __ATOMIC_ACQUIRE);
 	for (u32 i = 0; i < LUV_EXIT_COUNT; i++)
-		statistics.exits[i] = __atomic_load_n(&cpu->vcpu->exits[i], __ATOMIC_RELAXED);
-	return guest_write_user(vcpu, gva(argument[1]), &statistics, sizeof(statistics))
-		       ? 0
-		       : LUV_ERR_FAULT;
+		statistics.exits[i] =
+			vcpu_of_cpu ? __atomic_load_n(&vcpu_of_cpu->exits[i], __ATOMIC_RELAXED) : 0;
+	return argument_write(vcpu, argument[1], &statistics, sizeof(statistics));
 }
 
 s64 call_debug_crash(struct vcpu *vcpu, const u64 argument[3])

@@ -5,11 +5,9 @@
 #include "cpu/x86.h"
 #include "cpu/random.h"
 #include "lib/string.h"
+#include "vm/vm.h"
 
 #define SESSIONS 256
-
-/* CR3 without PCID and cache bits (APM 2 5.3.2). */
-#define CR3_FRAME ((BIT(52) - 1) & ~(PAGE_SIZE - 1))
 
 struct session {
 	u64 address_space; /* CR3's frame */
@@ -38,7 +36,7 @@ void session_describe(struct luv_acpi_table *acpi)
 	memcpy(acpi->key, secret, sizeof(acpi->key));
 }
 
-static u64 address_space(struct vcpu *vcpu)
+u64 session_address_space(struct vcpu *vcpu)
 {
 	vcpu_need(vcpu, VCPU_CONTROL);
 	return vcpu->control.cr3 & CR3_FRAME;
@@ -78,7 +76,7 @@ static bool key_matches(const u64 key[3])
 
 s64 session_open(struct vcpu *vcpu, const u64 key[3])
 {
-	u64 space = address_space(vcpu);
+	u64 space = session_address_space(vcpu);
 	struct session *session;
 	u32 handle;
 
@@ -96,7 +94,7 @@ s64 session_open(struct vcpu *vcpu, const u64 key[3])
 
 s64 session_close(struct vcpu *vcpu, u64 handle)
 {
-	u64 space = address_space(vcpu);
+	u64 space = session_address_space(vcpu);
 	struct session *session;
 
 	spin_lock(&lock);
@@ -109,7 +107,7 @@ s64 session_close(struct vcpu *vcpu, u64 handle)
 
 bool session_valid(struct vcpu *vcpu, u64 handle)
 {
-	u64 space = address_space(vcpu);
+	u64 space = session_address_space(vcpu);
 	bool valid;
 
 	spin_lock(&lock);

@@ -16,6 +16,9 @@ void session_init(bool has_key);
 /* Copies the key and the flags into the ACPI table. */
 void session_describe(struct luv_acpi_table *table);
 
+/* The caller's: CR3's frame. */
+u64 session_address_space(struct vcpu *vcpu);
+
 /* The calls. Negative results are enum luv_error. */
 s64 session_open(struct vcpu *vcpu, const u64 key[3]);
 s64 session_close(struct vcpu *vcpu, u64 handle);

@@ -23,7 +23,7 @@ struct spec {
 
 static void put(struct sink *sink, char c)
 {
-	if (sink->length + 1 < sink->size)
+	if (sink->length < sink->size)
 		sink->to[sink->length] = c;
 	sink->length++;
 }

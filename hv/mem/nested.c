@@ -189,6 +189,25 @@ bool nested_protect(struct nested *nested, gpa_t from, u64 size, u32 access)
 	return access && change(nested, from.addr, size, access);
 }
 
+void nested_take_dirty(struct nested *nested, gpa_t from, u32 pages, u64 *bitmap)
+{
+	const u64 dirty = nested->format->dirty;
+
+	for (u32 i = 0; i < pages; i++) {
+		unsigned level;
+		u64 *entry = find_entry(nested, from.addr + i * PAGE_SIZE, &level);
+		u64 value = load(entry);
+
+		if (i % 64 == 0)
+			bitmap[i / 64] = 0;
+		if (!nested->format->present(value) || !(value & dirty))
+			continue;
+		bitmap[i / 64] |= BIT(i % 64);
+		if (level == 1)
+			__atomic_fetch_and(entry, ~dirty, __ATOMIC_RELAXED);
+	}
+}
+
 void nested_lookup(const struct nested *nested, gpa_t at, struct nested_leaf *leaf)
 {
 	const struct nested_format *format = nested->format;

@@ -21,6 +21,7 @@
 #define NESTED_READ  BIT(0)
 #define NESTED_WRITE BIT(1)
 #define NESTED_EXEC  BIT(2)
+#define NESTED_CLEAN BIT(3) /* with WRITE, for 4 KiB leaves: begin with the dirty bit clear */
 #define NESTED_RWX   (NESTED_READ | NESTED_WRITE | NESTED_EXEC)
 
 /* Levels: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB, 4 = 512 GiB (never a leaf). */
@@ -47,6 +48,7 @@ struct nested_format {
 	hpa_t (*address)(u64 entry, unsigned level);
 	u32 (*access)(u64 entry);
 	u8 (*memory_type)(u64 entry);
+	u64 dirty; /* the bit that the CPU sets in a leaf on a write */
 };
 
 struct nested {
@@ -99,6 +101,13 @@ bool nested_unmap(struct nested *nested, gpa_t from, u64 size);
  * otherwise.
  */
 bool nested_protect(struct nested *nested, gpa_t from, u64 size, u32 access);
+
+/*
+ * Dirty bits of `pages` pages from an aligned address on: bit n of the bitmap (whole words are
+ * written) says whether page n was written to since it was mapped NESTED_CLEAN or taken last. Large
+ * leaves count as written and stay so. The caller flushes before it relies on the next answer.
+ */
+void nested_take_dirty(struct nested *nested, gpa_t from, u32 pages, u64 *bitmap);
 
 /* The leaf or hole at an address. All from 2^48 on is holes of 2^48 bytes. */
 void nested_lookup(const struct nested *nested, gpa_t at, struct nested_leaf *leaf);

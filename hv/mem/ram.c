@@ -71,11 +71,14 @@ u64 ram_touches(void)
 	return __atomic_load_n(&touches, __ATOMIC_RELAXED);
 }
 
+bool ram_is_dom0(u64 base, u64 size)
+{
+	return mem_map_all(machine, base, size, MEM_RAM) && !ram_is_hidden(base, size);
+}
+
 void *ram_dom0(gpa_t address, u64 size)
 {
-	if (!mem_map_all(machine, address.addr, size, MEM_RAM) || ram_is_hidden(address.addr, size))
-		return NULL;
-	return hpa_to_virt(hpa(address.addr));
+	return ram_is_dom0(address.addr, size) ? hpa_to_virt(hpa(address.addr)) : NULL;
 }
 
 const void *ram_dom0_code(gpa_t address, u64 size)

@@ -28,6 +28,9 @@ u64 ram_hidden_bytes(void);
 void ram_count_touch(u64 page);
 u64 ram_touches(void);
 
+/* True when the range is ordinary RAM and none of it ours. */
+bool ram_is_dom0(u64 base, u64 size);
+
 /*
  * dom0's memory at a physical address, for reading and writing what its programs named: NULL unless every
  * byte is ordinary RAM and none is ours. The range must not cross a page.

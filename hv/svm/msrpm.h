@@ -13,4 +13,7 @@
 /* Makes accesses to the MSR exit. False for an MSR outside the map, which exits anyway. */
 bool msrpm_intercept(u8 map[MSRPM_SIZE], u32 msr, bool read, bool write);
 
+/* Lets both reads and writes of the MSR pass. */
+void msrpm_pass(u8 map[MSRPM_SIZE], u32 msr);
+
 #endif

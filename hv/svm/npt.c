@@ -15,7 +15,8 @@
 
 /*
  * U/S is set everywhere, because nested walks are user accesses (APM 2 15.25.5). A and D are
- * set from the start, so that the hardware never writes to an entry.
+ * set from the start, so that the hardware does not write to an entry unless it is asked to
+ * (NESTED_CLEAN).
  */
 static u64 npt_table(hpa_t child)
 {
@@ -24,9 +25,11 @@ static u64 npt_table(hpa_t child)
 
 static u64 npt_leaf(hpa_t page, unsigned level, u32 access, u8 memory_type)
 {
-	u64 entry = page.addr | NPT_P | NPT_US | NPT_A | NPT_D;
+	u64 entry = page.addr | NPT_P | NPT_US | NPT_A;
 
 	(void)memory_type;
+	if (!(access & NESTED_CLEAN))
+		entry |= NPT_D;
 	if (level > 1)
 		entry |= NPT_PS;
 	if (access & NESTED_WRITE)
@@ -82,6 +85,7 @@ const struct nested_format npt_format = {
     .address = npt_address,
     .access = npt_access,
     .memory_type = npt_memory_type,
+    .dirty = NPT_D,
 };
 
 const struct nested_format npt_format_2m = {
@@ -94,4 +98,5 @@ const struct nested_format npt_format_2m = {
     .address = npt_address,
     .access = npt_access,
     .memory_type = npt_memory_type,
+    .dirty = NPT_D,
 };

@@ -6,10 +6,12 @@
 #include "lib/string.h"
 #include "mem/host.h"
 #include "mem/page.h"
+#include "svm/guest.h"
 #include "svm/msrpm.h"
 #include "svm/npt.h"
 #include "svm/vmcb.h"
 #include "vm/exit_policy.h"
+#include "vm/guest.h"
 #include "vm/virt_ops.h"
 
 /* CPUID 80000001h ECX and 8000000Ah EDX (APM 3 E.4.2, E.4.9). */
@@ -110,7 +112,11 @@ static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 
 	if (!vmcb)
 		return false;
-	vcpu->policy->for_each_msr(intercept_msr);
+	/* The boot CPU is first, and alone. */
+	if (!vcpu->cpu->index) {
+		vcpu->policy->for_each_msr(intercept_msr);
+		svm_guest_init();
+	}
 	vmcb->intercept_1 = INTERCEPT_1;
 	if (svm_init_exits())
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_INIT;
@@ -124,7 +130,13 @@ static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 	/* FS, GS, LDTR, TR and the system call MSRs as this CPU has them now. */
 	vmsave(virt_to_hpa(vmcb));
 	vcpu->vendor = vmcb;
+	vcpu->active = true;
 	return true;
+}
+
+static void svm_vcpu_destroy(struct vcpu *vcpu)
+{
+	page_free(vcpu->vendor);
 }
 
 /* The order of enum segment_name; GDTR and IDTR lie between in the VMCB. */
@@ -140,21 +152,49 @@ static struct vmcb_segment *vmcb_segment(struct vmcb *vmcb, u32 name)
 	}
 }
 
+/*
+ * The parts of the VMCB that VMSAVE and VMLOAD move are current only after a VMSAVE while the vCPU
+ * is active; otherwise the registers hold another's.
+ */
+static void refresh(const struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (vcpu->active)
+		vmsave(virt_to_hpa(vmcb));
+}
+
 static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	struct vcpu_segments *s = &vcpu->segments;
 
-	vmsave(virt_to_hpa(vmcb));
+	refresh(vcpu, vmcb);
 	for (u32 i = 0; i < SEG_COUNT; i++) {
 		const struct vmcb_segment *from = vmcb_segment(vmcb, i);
 
 		s->seg[i] = (struct segment){from->selector, from->attributes, from->limit,
 					     from->base};
 	}
+	/* In real mode and elsewhere the CPU keeps the CPL in a field of its own. */
+	s->seg[SEG_SS].attributes = (u16)((s->seg[SEG_SS].attributes & ~0x60u) | vmcb->cpl << 5);
 	s->gdt_base = vmcb->gdtr.base;
 	s->gdt_limit = vmcb->gdtr.limit;
 	s->idt_base = vmcb->idtr.base;
 	s->idt_limit = vmcb->idtr.limit;
+}
+
+static void load_msrs(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	refresh(vcpu, vmcb);
+	vcpu->msrs = (struct vcpu_msrs){
+		.star = vmcb->star,
+		.lstar = vmcb->lstar,
+		.cstar = vmcb->cstar,
+		.sfmask = vmcb->sfmask,
+		.kernel_gs_base = vmcb->kernel_gs_base,
+		.sysenter_cs = vmcb->sysenter_cs,
+		.sysenter_esp = vmcb->sysenter_esp,
+		.sysenter_eip = vmcb->sysenter_eip,
+		.pat = vmcb->g_pat,
+	};
 }
 
 static void svm_load(struct vcpu *vcpu, u32 groups)
@@ -171,12 +211,15 @@ static void svm_load(struct vcpu *vcpu, u32 groups)
 			.efer = vmcb->efer & ~EFER_SVME,
 			.dr6 = vmcb->dr6,
 			.dr7 = vmcb->dr7,
+			.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK),
 			.cpl = vmcb->cpl,
 			.interrupt_shadow = vmcb->interrupt_shadow & 1,
 		};
 	}
 	if (groups & VCPU_SEGMENTS)
 		load_segments(vcpu, vmcb);
+	if (groups & VCPU_MSRS)
+		load_msrs(vcpu, vmcb);
 }
 
 static void store_control(const struct vcpu_control *c, struct vmcb *vmcb)
@@ -189,15 +232,19 @@ static void store_control(const struct vcpu_control *c, struct vmcb *vmcb)
 	vmcb->efer = c->efer | EFER_SVME;
 	vmcb->dr6 = c->dr6;
 	vmcb->dr7 = c->dr7;
+	vmcb->v_intr = (vmcb->v_intr & ~VMCB_V_TPR_MASK) | c->cr8;
 	vmcb->cpl = c->cpl;
 	vmcb->interrupt_shadow = c->interrupt_shadow;
-	vmcb->clean &= (u32)~(VMCB_CLEAN_CRX | VMCB_CLEAN_DRX | VMCB_CLEAN_CR2 | VMCB_CLEAN_SEG);
+	vmcb->clean &= (u32)~(VMCB_CLEAN_CRX | VMCB_CLEAN_DRX | VMCB_CLEAN_CR2 | VMCB_CLEAN_SEG |
+			      VMCB_CLEAN_TPR);
 }
 
-static void store_segments(const struct vcpu_segments *s, struct vmcb *vmcb)
+static void store_segments(const struct vcpu *vcpu, struct vmcb *vmcb)
 {
+	const struct vcpu_segments *s = &vcpu->segments;
+
 	/* VMLOAD below reloads the system call MSRs too: the live ones are the guest's. */
-	vmsave(virt_to_hpa(vmcb));
+	refresh(vcpu, vmcb);
 	for (u32 i = 0; i < SEG_COUNT; i++) {
 		const struct segment *from = &s->seg[i];
 
@@ -208,8 +255,30 @@ static void store_segments(const struct vcpu_segments *s, struct vmcb *vmcb)
 	vmcb->gdtr.limit = s->gdt_limit;
 	vmcb->idtr.base = s->idt_base;
 	vmcb->idtr.limit = s->idt_limit;
-	vmload(virt_to_hpa(vmcb));
+	if (vcpu->active)
+		vmload(virt_to_hpa(vmcb));
 	vmcb->clean &= (u32)~(VMCB_CLEAN_SEG | VMCB_CLEAN_DT);
+}
+
+/* Guests only: dom0's MSRs are its own business. */
+static void store_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	const struct vcpu_msrs *m = &vcpu->msrs;
+
+	refresh(vcpu, vmcb);
+	vmcb->star = m->star;
+	vmcb->lstar = m->lstar;
+	vmcb->cstar = m->cstar;
+	vmcb->sfmask = m->sfmask;
+	vmcb->kernel_gs_base = m->kernel_gs_base;
+	vmcb->sysenter_cs = m->sysenter_cs;
+	vmcb->sysenter_esp = m->sysenter_esp;
+	vmcb->sysenter_eip = m->sysenter_eip;
+	vmcb->g_pat = m->pat;
+	vmcb->tsc_offset = vcpu->guest->tsc_offset;
+	if (vcpu->active)
+		vmload(virt_to_hpa(vmcb));
+	vmcb->clean &= (u32)~(VMCB_CLEAN_NP | VMCB_CLEAN_I);
 }
 
 static void svm_store(struct vcpu *vcpu)
@@ -219,12 +288,28 @@ static void svm_store(struct vcpu *vcpu)
 	if (vcpu->dirty & VCPU_CONTROL)
 		store_control(&vcpu->control, vmcb);
 	if (vcpu->dirty & VCPU_SEGMENTS)
-		store_segments(&vcpu->segments, vmcb);
+		store_segments(vcpu, vmcb);
+	if (vcpu->dirty & VCPU_MSRS)
+		store_msrs(vcpu, vmcb);
+	if (vcpu->dirty & VCPU_INTERCEPTS)
+		svm_guest_intercepts(vcpu);
 	if (vcpu->dirty & VCPU_FLUSH) {
 		vmcb->tlb_control = VMCB_TLB_FLUSH_ALL;
 		vmcb->clean = 0;
 	}
 	vcpu->dirty = 0;
+}
+
+static void svm_switch_in(struct vcpu *vcpu)
+{
+	vmload(virt_to_hpa(vcpu->vendor));
+	vcpu->active = true;
+}
+
+static void svm_switch_out(struct vcpu *vcpu)
+{
+	vmsave(virt_to_hpa(vcpu->vendor));
+	vcpu->active = false;
 }
 
 static void svm_inject(struct vcpu *vcpu, const struct vcpu_event *event)
@@ -240,16 +325,78 @@ static void svm_inject(struct vcpu *vcpu, const struct vcpu_event *event)
 		vmcb->event_inject |= VMCB_EVENT_ERROR_VALID | (u64)event->error << 32;
 }
 
+/*
+ * What was to be injected but was not, because the entry or the delivery ended in an exit; or what
+ * waits for the next entry.
+ */
+static bool svm_interrupted(struct vcpu *vcpu, struct vcpu_event *event)
+{
+	const struct vmcb *vmcb = vcpu->vendor;
+	u64 pending = vmcb->event_inject;
+
+	if (!(pending & VMCB_EVENT_VALID))
+		return false;
+	*event = (struct vcpu_event){
+		.vector = (u8)pending,
+		.type = (u8)VMCB_EVENT_TYPE(pending),
+		.has_error = pending & VMCB_EVENT_ERROR_VALID,
+		.error = (u32)(pending >> 32),
+	};
+	return true;
+}
+
+static void decode_io(const struct vmcb *vmcb, struct vcpu_exit *exit)
+{
+	u64 info = vmcb->exit_info_1;
+
+	exit->reason = LUV_EXIT_IO;
+	exit->length = (u8)(vmcb->exit_info_2 - vmcb->rip);
+	exit->io.port = (u16)IO_PORT(info);
+	exit->io.size = (u8)IO_SIZE(info);
+	exit->io.in = info & IO_IN;
+	exit->io.string = info & IO_STRING;
+	exit->io.rep = info & IO_REP;
+	exit->io.segment = (u8)min_u64(IO_SEGMENT(info), SEG_GS);
+	exit->io.address_size = (u8)(IO_ADDRESS(info) * 2);
+}
+
+static void decode_exception(const struct vmcb *vmcb, struct vcpu_exit *exit)
+{
+	u8 vector = (u8)(vmcb->exit_code - VMEXIT_EXCEPTION);
+	/* APM 2 table 8-1: these push an error code. */
+	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17) |
+			       BIT(21) | BIT(29) | BIT(30);
+
+	exit->reason = LUV_EXIT_EXCEPTION;
+	exit->exception.vector = vector;
+	exit->exception.has_error = with_error & BIT(vector);
+	exit->exception.error = (u32)vmcb->exit_info_1;
+	exit->exception.address = vmcb->exit_info_2;
+}
+
+/* Executing them is refused with the given exception. */
+static void decode_refused(struct vcpu_exit *exit, u8 vector)
+{
+	exit->reason = LUV_EXIT_ILLEGAL;
+	exit->exception.vector = vector;
+	exit->exception.has_error = vector == VECTOR_GP;
+	exit->exception.error = 0;
+}
+
 static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 {
 	u64 info = vmcb->exit_info_1;
 
 	exit->reason = LUV_EXIT_MEMORY;
+	exit->info = vmcb->exit_info_2;
 	exit->memory.at = gpa(vmcb->exit_info_2);
 	exit->memory.present = info & NPF_PRESENT;
 	exit->memory.write = info & NPF_WRITE;
 	exit->memory.exec = info & NPF_EXEC;
 	exit->memory.page_walk = info & NPF_WALK;
+	/* Zero without decode assists (APM 2 15.8.4). */
+	exit->memory.fetched = (u8)min_u64(vmcb->fetched_count, sizeof(exit->memory.bytes));
+	memcpy(exit->memory.bytes, vmcb->fetched, sizeof(exit->memory.bytes));
 }
 
 static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
@@ -260,18 +407,48 @@ static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
 
 	switch (vmcb->exit_code) {
+	case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST:
+		decode_exception(vmcb, exit);
+		break;
+	case VMEXIT_INTR:
+	case VMEXIT_SMI:
+		exit->reason = LUV_EXIT_INTERRUPT;
+		break;
+	case VMEXIT_NMI:
+		exit->reason = LUV_EXIT_NMI;
+		break;
+	case VMEXIT_INIT:
+		exit->reason = LUV_EXIT_INIT;
+		break;
+	case VMEXIT_VINTR:
+	case VMEXIT_IRET:
+		exit->reason = LUV_EXIT_WINDOW;
+		break;
 	case VMEXIT_CPUID:
 		exit->reason = LUV_EXIT_CPUID;
+		break;
+	case VMEXIT_INVD:
+	case VMEXIT_WBINVD:
+		exit->reason = LUV_EXIT_INVD;
+		break;
+	case VMEXIT_HLT:
+		exit->reason = LUV_EXIT_HLT;
+		break;
+	case VMEXIT_IO:
+		decode_io(vmcb, exit);
 		break;
 	case VMEXIT_MSR:
 		exit->reason = LUV_EXIT_MSR;
 		exit->msr.write = vmcb->exit_info_1 & 1;
 		break;
-	case VMEXIT_NPF:
-		decode_memory(vmcb, exit);
+	case VMEXIT_SHUTDOWN:
+		exit->reason = LUV_EXIT_SHUTDOWN;
 		break;
 	case VMEXIT_VMMCALL:
 		exit->reason = LUV_EXIT_CALL;
+		break;
+	case VMEXIT_RDPMC:
+		decode_refused(exit, VECTOR_GP);
 		break;
 	case VMEXIT_INVLPGA:
 	case VMEXIT_VMRUN:
@@ -280,21 +457,24 @@ static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	case VMEXIT_STGI:
 	case VMEXIT_CLGI:
 	case VMEXIT_SKINIT:
+	case VMEXIT_MONITOR:
+	case VMEXIT_MWAIT:
+	case VMEXIT_MWAIT_ARMED:
+	case VMEXIT_RDPRU:
 	case VMEXIT_INVLPGB:
+	case VMEXIT_MCOMMIT:
 	case VMEXIT_TLBSYNC:
-		exit->reason = LUV_EXIT_ILLEGAL;
+		decode_refused(exit, VECTOR_UD);
 		break;
-	case VMEXIT_INVD:
-		exit->reason = LUV_EXIT_INVD;
+	case VMEXIT_XSETBV:
+		exit->reason = LUV_EXIT_XSETBV;
 		break;
-	case VMEXIT_NMI:
-		exit->reason = LUV_EXIT_NMI;
+	case VMEXIT_NPF:
+		decode_memory(vmcb, exit);
 		break;
-	case VMEXIT_INIT:
-		exit->reason = LUV_EXIT_INIT;
-		break;
-	case VMEXIT_SHUTDOWN:
-		exit->reason = LUV_EXIT_SHUTDOWN;
+	case VMEXIT_INVALID:
+	case VMEXIT_INVALID_TCG:
+		exit->reason = LUV_EXIT_ENTRY_FAILED;
 		break;
 	default:
 		exit->reason = LUV_EXIT_OTHER;
@@ -326,6 +506,9 @@ static void svm_enter(struct vcpu *vcpu)
 	/* An SMI handler that TCG ran inside the guest may have lost it. */
 	vmcb->efer |= EFER_SVME;
 
+	if (vcpu->guest)
+		svm_guest_prepare(vcpu);
+
 	svm_run(vcpu, virt_to_hpa(vmcb).addr);
 
 	vmcb->tlb_control = VMCB_TLB_KEEP;
@@ -339,6 +522,8 @@ static void svm_enter(struct vcpu *vcpu)
 	if (vcpu->exit.reason == LUV_EXIT_MSR)
 		vcpu->exit.msr.index = (u32)vcpu->gpr[GPR_RCX];
 	vmcb->event_inject = interrupted_event(vmcb);
+	if (vcpu->guest)
+		svm_guest_exited(vcpu);
 }
 
 /* GIF=1 lets INIT through; interrupts stay masked by IF, NMIs are ignored (cpu/desc.c). */
@@ -368,9 +553,14 @@ const struct virt_ops svm_ops = {
 	.nested_format = svm_nested_format,
 	.cpu_on = svm_cpu_on,
 	.vcpu_create_dom0 = svm_vcpu_create_dom0,
+	.vcpu_create_guest = svm_guest_create,
+	.vcpu_destroy = svm_vcpu_destroy,
+	.switch_in = svm_switch_in,
+	.switch_out = svm_switch_out,
 	.load = svm_load,
 	.store = svm_store,
 	.inject = svm_inject,
+	.interrupted = svm_interrupted,
 	.enter = svm_enter,
 	.park = svm_park,
 	.take_init = svm_take_init,

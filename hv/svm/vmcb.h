@@ -87,12 +87,20 @@ ASSERT_OFFSET(struct vmcb, cr2, 0x640);
 ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 
 /* intercept_1, 00Ch. */
+#define VMCB_INTERCEPT_1_INTR	  BIT(0)
 #define VMCB_INTERCEPT_1_NMI	  BIT(1)
+#define VMCB_INTERCEPT_1_SMI	  BIT(2)
 #define VMCB_INTERCEPT_1_INIT	  BIT(3)
+#define VMCB_INTERCEPT_1_VINTR	  BIT(4)
+#define VMCB_INTERCEPT_1_RDPMC	  BIT(15)
 #define VMCB_INTERCEPT_1_CPUID	  BIT(18)
+#define VMCB_INTERCEPT_1_IRET	  BIT(20)
 #define VMCB_INTERCEPT_1_INVD	  BIT(22)
+#define VMCB_INTERCEPT_1_HLT	  BIT(24)
 #define VMCB_INTERCEPT_1_INVLPGA  BIT(26)
+#define VMCB_INTERCEPT_1_IO	  BIT(27)
 #define VMCB_INTERCEPT_1_MSR	  BIT(28)
+#define VMCB_INTERCEPT_1_FERR	  BIT(30)
 #define VMCB_INTERCEPT_1_SHUTDOWN BIT(31)
 
 /* intercept_2, 010h. */
@@ -103,16 +111,31 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 #define VMCB_INTERCEPT_2_STGI	 BIT(4)
 #define VMCB_INTERCEPT_2_CLGI	 BIT(5)
 #define VMCB_INTERCEPT_2_SKINIT	 BIT(6)
+#define VMCB_INTERCEPT_2_WBINVD	 BIT(9)
+#define VMCB_INTERCEPT_2_MONITOR BIT(10)
+#define VMCB_INTERCEPT_2_MWAIT	 BIT(11)
+#define VMCB_INTERCEPT_2_XSETBV	 BIT(13)
+#define VMCB_INTERCEPT_2_RDPRU	 BIT(14)
 
 /* intercept_3, 014h. */
 #define VMCB_INTERCEPT_3_INVLPGB BIT(0)
+#define VMCB_INTERCEPT_3_MCOMMIT BIT(3)
 #define VMCB_INTERCEPT_3_TLBSYNC BIT(4)
+
+/* v_intr, 060h (APM 2 15.21.1, 15.21.4). */
+#define VMCB_V_TPR_MASK	    0xfull
+#define VMCB_V_IRQ	    BIT(8)
+#define VMCB_V_IGN_TPR	    BIT(20)
+#define VMCB_V_INTR_MASKING BIT(24)
 
 /* tlb_control, APM 2 table 15-9. */
 #define VMCB_TLB_KEEP	   0u
 #define VMCB_TLB_FLUSH_ALL 1u
 
 /* clean, APM 2 15.15.3. */
+#define VMCB_CLEAN_I    BIT(0)
+#define VMCB_CLEAN_ASID BIT(2)
+#define VMCB_CLEAN_TPR  BIT(3)
 #define VMCB_CLEAN_NP  BIT(4)
 #define VMCB_CLEAN_CRX BIT(5)
 #define VMCB_CLEAN_DRX BIT(6)
@@ -129,11 +152,20 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 
 /* exit_code, APM 2 appendix C. */
 enum vmexit_code {
+	VMEXIT_EXCEPTION = 0x40, /* + vector */
+	VMEXIT_EXCEPTION_LAST = 0x5f,
+	VMEXIT_INTR = 0x60,
 	VMEXIT_NMI = 0x61,
+	VMEXIT_SMI = 0x62,
 	VMEXIT_INIT = 0x63,
+	VMEXIT_VINTR = 0x64,
+	VMEXIT_RDPMC = 0x6f,
 	VMEXIT_CPUID = 0x72,
+	VMEXIT_IRET = 0x74,
 	VMEXIT_INVD = 0x76,
+	VMEXIT_HLT = 0x78,
 	VMEXIT_INVLPGA = 0x7a,
+	VMEXIT_IO = 0x7b,
 	VMEXIT_MSR = 0x7c,
 	VMEXIT_SHUTDOWN = 0x7f,
 	VMEXIT_VMRUN = 0x80,
@@ -143,10 +175,30 @@ enum vmexit_code {
 	VMEXIT_STGI = 0x84,
 	VMEXIT_CLGI = 0x85,
 	VMEXIT_SKINIT = 0x86,
+	VMEXIT_WBINVD = 0x89,
+	VMEXIT_MONITOR = 0x8a,
+	VMEXIT_MWAIT = 0x8b,
+	VMEXIT_MWAIT_ARMED = 0x8c,
+	VMEXIT_XSETBV = 0x8d,
+	VMEXIT_RDPRU = 0x8e,
 	VMEXIT_INVLPGB = 0xa0,
+	VMEXIT_MCOMMIT = 0xa3,
 	VMEXIT_TLBSYNC = 0xa4,
 	VMEXIT_NPF = 0x400,
 };
+
+/* A failed entry; TCG stores the lower half alone. */
+#define VMEXIT_INVALID	   UINT64_MAX
+#define VMEXIT_INVALID_TCG 0xffffffffull
+
+/* exit_info_1 of VMEXIT_IO, APM 2 15.10.2. */
+#define IO_IN		   BIT(0)
+#define IO_STRING	   BIT(2)
+#define IO_REP		   BIT(3)
+#define IO_SIZE(info)	   ((u32)(info) >> 4 & 7)  /* 1, 2 or 4 */
+#define IO_ADDRESS(info)   ((u32)(info) >> 7 & 7)  /* 1: 16, 2: 32, 4: 64 bits */
+#define IO_SEGMENT(info)   ((u32)(info) >> 10 & 7) /* enum segment_name */
+#define IO_PORT(info)	   ((u32)(info) >> 16)
 
 /* exit_info_1 of VMEXIT_NPF, APM 2 15.25.6. */
 #define NPF_PRESENT BIT(0)

@@ -4,8 +4,9 @@
  * by the vendor's files alone.
  *
  * Registers are a cache over the vendor's structure. After an exit gpr, rip and rflags are valid;
- * the other groups after vcpu_need(). What common code changes it marks in `dirty`; the next entry writes it
- * back. dom0's vCPU never leaves its physical CPU, and only that CPU touches it.
+ * the other groups after vcpu_need(). What common code changes it marks in `dirty`; the next entry
+ * writes it back. dom0's vCPU never leaves its physical CPU, and only that CPU touches it; a
+ * guest's belongs to the CPU that runs it (vm/guest.h).
  */
 #ifndef VM_VCPU_H
 #define VM_VCPU_H
@@ -57,6 +58,7 @@ enum segment_name {
 struct vcpu_control {
 	u64 cr0, cr2, cr3, cr4, efer;
 	u64 dr6, dr7;
+	u8 cr8; /* guests only: the virtual TPR's bits 7:4 */
 	u8 cpl;
 	bool interrupt_shadow; /* of STI or MOV SS */
 };
@@ -67,16 +69,24 @@ struct vcpu_segments {
 	u32 gdt_limit, idt_limit;
 };
 
+struct vcpu_msrs {
+	u64 star, lstar, cstar, sfmask, kernel_gs_base;
+	u64 sysenter_cs, sysenter_esp, sysenter_eip;
+	u64 pat; /* guests only */
+};
+
 /* Groups of registers. */
-#define VCPU_CONTROL  BIT(0)
-#define VCPU_SEGMENTS BIT(1)
-#define VCPU_FLUSH    BIT(2) /* dirty only: what the CPU caches of the guest is void, the TLB included */
+#define VCPU_CONTROL	BIT(0)
+#define VCPU_SEGMENTS	BIT(1)
+#define VCPU_MSRS	BIT(2)
+#define VCPU_INTERCEPTS BIT(3) /* dirty only: guests' window and exceptions */
+#define VCPU_FLUSH	BIT(4) /* dirty only: what the CPU caches of the guest is void, the TLB included */
 
 struct vcpu_exit {
-	u32 reason;  /* enum luv_exit */
-	u64 code;    /* the vendor's, for diagnosis only */
-	u64 info;    /* the vendor's first qualification, for diagnosis only */
-	u8 length;   /* of the instruction; 0: the CPU does not say */
+	u32 reason; /* enum luv_exit */
+	u64 code;   /* the vendor's, for diagnosis only */
+	u64 info;   /* the vendor's qualification, for diagnosis only */
+	u8 length;  /* of the instruction; 0: the CPU does not say */
 	union {
 		struct {
 			u32 index;
@@ -87,7 +97,22 @@ struct vcpu_exit {
 			bool write, exec;
 			bool present;	/* rights were missing, not the page */
 			bool page_walk; /* at is one of the guest's own page tables */
+			u8 fetched;	/* bytes of the instruction that the CPU reports */
+			u8 bytes[15];
 		} memory;
+		struct {
+			u16 port;
+			u8 size; /* 1, 2, 4 */
+			bool in, string, rep;
+			u8 segment;	 /* enum segment_name; string forms */
+			u8 address_size; /* 2, 4, 8, or 0: the CPU does not say; string forms */
+		} io;
+		struct {
+			u8 vector;
+			bool has_error;
+			u32 error;
+			u64 address; /* #PF */
+		} exception;
 	};
 };
 
@@ -104,6 +129,7 @@ struct vcpu_event {
 #define EVENT_EXCEPTION 3u
 
 struct exit_policy;
+struct guest;
 struct virt_ops;
 
 struct vcpu {
@@ -111,12 +137,15 @@ struct vcpu {
 	u64 rip, rflags;
 	struct vcpu_exit exit;
 	u32 valid, dirty;
+	bool active; /* its FS, GS, LDTR, TR and system call MSRs are in this CPU's registers */
 	struct vcpu_control control;
 	struct vcpu_segments segments;
-	struct cpu *cpu;		  /* where it runs; immutable for dom0 */
+	struct vcpu_msrs msrs;
+	struct cpu *cpu;		  /* where it runs, or ran last; immutable for dom0 */
 	const struct exit_policy *policy; /* immutable */
 	const struct virt_ops *ops;	  /* immutable */
 	struct nested *nested;		  /* immutable */
+	struct guest *guest;		  /* immutable; NULL for dom0 */
 	u64 exits[LUV_EXIT_COUNT];
 	void *vendor; /* the vendor's page(s) */
 };

@@ -21,12 +21,22 @@ struct virt_ops {
 	/* Gives the vCPU its control structure for dom0: everything passes but policy's
 	 * intercepts. False: out of pages. */
 	bool (*vcpu_create_dom0)(struct vcpu *vcpu);
+	/* The same for a guest: everything is intercepted but what the hardware switches. */
+	bool (*vcpu_create_guest)(struct vcpu *vcpu);
+	void (*vcpu_destroy)(struct vcpu *vcpu);
+	/* Puts the state that entry and exit do not switch (FS, GS, LDTR, TR, system call MSRs)
+	 * into this CPU's registers, and back. */
+	void (*switch_in)(struct vcpu *vcpu);
+	void (*switch_out)(struct vcpu *vcpu);
 	/* Reads groups of registers into the vCPU. */
 	void (*load)(struct vcpu *vcpu, u32 groups);
 	/* Writes back dirty groups; before enter. */
 	void (*store)(struct vcpu *vcpu);
 	/* An event for the next entry, instead of what was pending; NULL: nothing is. */
 	void (*inject)(struct vcpu *vcpu, const struct vcpu_event *event);
+	/* True when an event waits for the next entry: one injected, or one whose delivery the
+	 * last exit interrupted. */
+	bool (*interrupted)(struct vcpu *vcpu, struct vcpu_event *event);
 	/* Runs the guest until it exits; fills exit, gpr, rip, rflags. */
 	void (*enter)(struct vcpu *vcpu);
 	/* Waits in root mode for a real INIT and STARTUP: never returns. */

@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define LUV_ABI_VERSION 1
+#define LUV_ABI_VERSION 2
 
 /* CPUID: EAX = highest leaf of ours, EBX ECX EDX = the signature's 12 bytes. */
 #define LUV_CPUID_BASE	    0x40000000u
@@ -31,9 +31,12 @@
 enum luv_error {
 	LUV_ERR_PERM = -1,   /* no key, a wrong key, or a handle that is not the caller's */
 	LUV_ERR_NOENT = -2,  /* no such thing (index, CPU, previous log) */
-	LUV_ERR_AGAIN = -11, /* interrupted or busy: call again */
+	LUV_ERR_INTR = -4,   /* RUN was told to stop: stop byte or signal word */
+	LUV_ERR_AGAIN = -11, /* more is to do: call again with the same arguments */
 	LUV_ERR_NOMEM = -12, /* the pool or a table is exhausted */
 	LUV_ERR_FAULT = -14, /* touch the structure and its buffer (write to them), then call again */
+	LUV_ERR_BUSY = -16,  /* a vCPU (of this VM) is in RUN: stop it first */
+	LUV_ERR_EXIST = -17, /* there is one already, or it overlaps one */
 	LUV_ERR_INVAL = -22, /* an argument or a field has no meaning */
 	LUV_ERR_NOSYS = -38, /* no such call */
 };
@@ -51,6 +54,34 @@ enum luv_call {
 	LUV_CALL_CPU_STATISTICS = 4,
 	/* (session): crashes the hypervisor; LUV_ERR_PERM unless booted with debug=crash. */
 	LUV_CALL_DEBUG_CRASH = 5,
+
+	/* Virtual machines: luvalley/vcpu.h. A VM belongs to the address space that created it. */
+
+	/* (session, struct luv_vm_create *): a VM handle. NOMEM, FAULT, INVAL. */
+	LUV_CALL_VM_CREATE = 6,
+	/* (vm): ends it and gives its pages back. BUSY, AGAIN. */
+	LUV_CALL_VM_DESTROY = 7,
+	/* (vm, struct luv_slot *): adds, changes or removes guest memory. BUSY, EXIST, INVAL, NOENT. */
+	LUV_CALL_SLOT_SET = 8,
+	/* (vm, struct luv_dirty_read *). BUSY, NOENT, INVAL, FAULT, AGAIN. */
+	LUV_CALL_DIRTY_READ = 9,
+	/* (vm, struct luv_vcpu_create *). EXIST, NOMEM, INVAL, FAULT. */
+	LUV_CALL_VCPU_CREATE = 10,
+	/* (vm, index): runs the guest until something ends it: 0 and page->exit, or INTR, BUSY,
+	 * NOENT, INVAL (a dirty group holds nonsense; nothing ran). The caller must have IF set. */
+	LUV_CALL_VCPU_RUN = 11,
+	/* (vm, index): takes over page->dirty, then copies page->wanted. BUSY, NOENT, INVAL. */
+	LUV_CALL_VCPU_SYNC = 12,
+	/* (vm, index, page of struct luv_cpuid_entry): what CPUID answers; entries end at the first
+	 * of all zeros, or at LUV_CPUID_MAX. BUSY, NOENT, INVAL, FAULT. */
+	LUV_CALL_VCPU_CPUID = 13,
+	/* (vm, struct luv_vcpu_statistics *). NOENT, FAULT. */
+	LUV_CALL_VCPU_STATISTICS = 14,
+	/* (vm, struct luv_interrupt *). NOENT, INVAL, FAULT. */
+	LUV_CALL_INTERRUPT = 15,
+	/* (vm, index, one KiB): the local APIC's registers, as KVM_GET_LAPIC and KVM_SET_LAPIC. */
+	LUV_CALL_LAPIC_READ = 16,
+	LUV_CALL_LAPIC_WRITE = 17,
 	LUV_CALL_COUNT
 };
 
@@ -112,8 +143,12 @@ enum luv_exit {
 	LUV_EXIT_STARTUP = 12,
 	LUV_EXIT_SHUTDOWN = 13, /* triple fault */
 	LUV_EXIT_EXCEPTION = 14,
-	LUV_EXIT_OTHER = 15,
-	LUV_EXIT_COUNT = 16
+	LUV_EXIT_HLT = 15,
+	LUV_EXIT_WINDOW = 16,	    /* an interrupt or NMI window opened */
+	LUV_EXIT_TASK_SWITCH = 17,
+	LUV_EXIT_ENTRY_FAILED = 18, /* the CPU refused the guest's state */
+	LUV_EXIT_OTHER = 19,
+	LUV_EXIT_COUNT = 20
 };
 
 struct luv_cpu_statistics {
@@ -123,6 +158,6 @@ struct luv_cpu_statistics {
 	uint64_t starts;  /* out: how often dom0 started it (the boot CPU: 1 after boot) */
 	uint64_t exits[LUV_EXIT_COUNT]; /* out: by enum luv_exit, since power-on */
 };
-_Static_assert(sizeof(struct luv_cpu_statistics) == 160, "struct luv_cpu_statistics");
+_Static_assert(sizeof(struct luv_cpu_statistics) == 192, "struct luv_cpu_statistics");
 
 #endif

@@ -21,11 +21,13 @@ STEP_SECONDS = 60
 LOGS = ("hypervisor.log", "serial.log")
 
 JOB = """
+PATH=$PATH:/share
 for step in /share/steps/boot$LUVALLEY_BOOT-*; do
     [ -e "$step" ] || continue
-    echo; echo "@step ${step##*/}"
-    PATH=$PATH:/share timeout --kill-after=5 %d bash "$step" 2>&1
-    echo; echo "@status ${step##*/} $?"
+    name=${step##*/} start=$EPOCHREALTIME
+    echo; echo "@step $name"
+    timeout --kill-after=5 %d bash "$step" 2>&1
+    echo; echo "@status $name $? $start $EPOCHREALTIME"
 done
 [ -e /share/steps/leave$LUVALLEY_BOOT ] && . /share/steps/leave$LUVALLEY_BOOT
 """ % STEP_SECONDS
@@ -64,8 +66,6 @@ class Case:
     prepare: Callable[[Path, Path], None] = lambda build, folder: None
     # Judged after everything, whatever the boots left.
     at_end: list[Check] = field(default_factory=list)
-    # These must fail: this machine lacks what they look for.
-    must_fail: bool = False
     slow: bool = False
 
     @property
@@ -107,9 +107,21 @@ class Trial:
     def json(self):
         self.succeeded()
         try:
-            return [json.loads(part) for part in self.output.split("\0")]
+            return json.loads(self.output)
         except ValueError as error:
             raise Failed(f"no JSON ({error}): {last_words(self.output)}") from None
+
+
+def must_fail(one):
+    """The check, for a machine that lacks what it looks for."""
+    def judge_failure(trial):
+        try:
+            one.judge(trial)
+        except Failed:
+            return
+        raise Failed("it passed, although this machine lacks what it looks for")
+
+    return Check(f"{one.name} (fails here)", one.script, judge_failure)
 
 
 def expect(condition, message):
@@ -191,42 +203,33 @@ def run_machine(case, build, folder):
 
 
 def steps_of(output):
-    """{step: (output, status)}"""
-    found = re.findall(r"^@step (\S+)\n(.*?)\n?^@status \1 (\d+)$", output, re.M | re.S)
-    return {name: (text, int(status)) for name, text, status in found}
+    """{step: (output, status, seconds)}"""
+    found = re.findall(r"^@step (\S+)\n(.*?)\n?^@status \1 (\d+) ([\d.]+) ([\d.]+)$", output, re.M | re.S)
+    return {name: (text, int(status), float(end) - float(start))
+            for name, text, status, start, end in found}
 
 
-def judge(case, one, trial):
+def judge(case, one, trial, seconds):
+    label = f"{case.name}: {one.name}"
     try:
         one.judge(trial)
     except Failed as failed:
-        return "" if case.must_fail else str(failed)
+        return Result(label, str(failed), seconds)
     except (KeyError, ValueError, IndexError, TypeError) as error:
-        return f"cannot be judged ({error!r}): {last_words(trial.output)}"
-    return "it succeeded, although this machine lacks what it looks for" if case.must_fail else ""
+        return Result(label, f"cannot be judged ({error!r}): {last_words(trial.output)}", seconds)
+    return Result(label, "", seconds)
 
 
 def judge_boots(case, trial):
-    steps = steps_of((trial.logs / "output.txt").read_text(errors="replace"))
+    steps = steps_of(trial.log("output.txt"))
     for number, boot in enumerate(case.boots, 1):
         for index, one in enumerate(boot.checks):
             name = f"boot{number}-{index:02}"
-            label = f"{case.name}: {one.name}" + (" (fails here)" if case.must_fail else "")
             if one.script and name not in steps:
-                yield Result(label, "it was not reached, or did not end")
+                yield Result(f"{case.name}: {one.name}", "it was not reached, or did not end")
                 continue
-            trial.output, trial.status = steps.get(name, ("", 0))
-            yield Result(label, judge(case, one, trial))
-
-
-def judge_end(case, trial):
-    trial.output, trial.status = "", 0
-    for one in case.at_end:
-        try:
-            one.judge(trial)
-            yield Result(f"{case.name}: {one.name}")
-        except Failed as failed:
-            yield Result(f"{case.name}: {one.name}", str(failed))
+            trial.output, trial.status, seconds = steps.get(name, ("", 0, 0))
+            yield judge(case, one, trial, seconds)
 
 
 def run_case(case, build, folder):
@@ -236,7 +239,7 @@ def run_case(case, build, folder):
     start = time.monotonic()
     case.prepare(build, folder)
     trial = run_machine(case, build, folder)
-    results = [*judge_boots(case, trial), *judge_end(case, trial)]
-    if results:
-        results[0].seconds = time.monotonic() - start
-    return results
+    results = list(judge_boots(case, trial))
+    trial.output, trial.status = "", 0
+    seconds = time.monotonic() - start
+    return results + [judge(case, one, trial, seconds) for one in case.at_end]

@@ -36,8 +36,8 @@ static inline void put_table(struct fake_memory *memory, u64 at, const char *sig
 
 static inline void put_rsdp(struct fake_memory *memory, u64 at, u8 revision, u32 rsdt, u64 xsdt)
 {
-	struct acpi_rsdp rsdp = {.revision = revision, .rsdt = rsdt, .length = sizeof(rsdp),
-				 .xsdt = xsdt};
+	struct acpi_rsdp rsdp = {
+	    .revision = revision, .rsdt = rsdt, .length = sizeof(rsdp), .xsdt = xsdt};
 	u64 size = revision < 2 ? 20 : sizeof(rsdp);
 
 	memcpy(rsdp.signature, "RSD PTR ", 8);

@@ -33,7 +33,8 @@ static inline const void *fake_memory_at(const struct phys_view *view, u64 addre
 
 	memory->reads++;
 	for (u32 i = 0; i < memory->count; i++) {
-		if (!range_within(address, size, memory->readable[i].base, memory->readable[i].size))
+		if (!range_within(address, size, memory->readable[i].base,
+				  memory->readable[i].size))
 			continue;
 		free(memory->lent);
 		memory->lent = malloc(size);

@@ -18,7 +18,7 @@ static struct acpi_root root;
 static struct acpi_rsdp rsdp;
 
 static const struct luv_acpi_table contents = {
-	.abi_version = 0x10002, .flags = LUV_ACPI_HAS_KEY, .key = {1, 2, 3}, .checksum = 99};
+    .abi_version = 0x10002, .flags = LUV_ACPI_HAS_KEY, .key = {1, 2, 3}, .checksum = 99};
 
 static int start(void **unused)
 {
@@ -36,11 +36,13 @@ static int end(void **unused)
 	return 0;
 }
 
-/* Builds into a heap buffer of exactly `size` bytes, for ASan; then puts it where dom0 looks. */
+/* Builds into a heap buffer of exactly `size` bytes, for ASan; then puts it where dom0 looks.
+ */
 static u64 build(u64 size, u64 address)
 {
 	u8 *buffer = calloc(1, size);
-	u64 used = acpi_luvy_build(&memory.view, &root, &contents, buffer, size, address, &rsdp);
+	u64 used =
+	    acpi_luvy_build(&memory.view, &root, &contents, buffer, size, address, &rsdp);
 
 	assert_true(used <= size);
 	if (used && address + used <= memory.size)
@@ -204,14 +206,14 @@ static void test_random_damage(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_both_root_tables),
-		TEST(test_revision_0),
-		TEST(test_one_root_table_only),
-		TEST(test_uneven_root_table),
-		TEST(test_long_rsdp),
-		TEST(test_room),
-		TEST(test_damage_after_the_search),
-		TEST(test_random_damage),
+	    TEST(test_both_root_tables),
+	    TEST(test_revision_0),
+	    TEST(test_one_root_table_only),
+	    TEST(test_uneven_root_table),
+	    TEST(test_long_rsdp),
+	    TEST(test_room),
+	    TEST(test_damage_after_the_search),
+	    TEST(test_random_damage),
 	};
 
 	return cmocka_run_group_tests_name("acpi_luvy", tests, NULL, NULL);

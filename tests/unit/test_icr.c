@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "dom0/icr.h"
+#include "vm/icr.h"
 
 #define FLAT	0xffffffff
 #define CLUSTER 0x0fffffff

@@ -84,7 +84,8 @@ static void test_copies_equal_libc(void **unused)
 
 static void test_comparing(void **unused)
 {
-	static const char *const words[] = {"", "a", "ab", "abc", "abd", "\x80", "\xff\x01", "b"};
+	static const char *const words[] = {"",	   "a",	   "ab",       "abc",
+					    "abd", "\x80", "\xff\x01", "b"};
 
 	(void)unused;
 	for (u32 i = 0; i < ARRAY_SIZE(words); i++) {
@@ -95,7 +96,8 @@ static void test_comparing(void **unused)
 			assert_int_equal(sign(our_strcmp(a, b)), sign(strcmp(a, b)));
 			assert_int_equal(sign(our_memcmp(a, b, n)), sign(memcmp(a, b, n)));
 			for (n = 0; n < 5; n++)
-				assert_int_equal(sign(our_strncmp(a, b, n)), sign(strncmp(a, b, n)));
+				assert_int_equal(sign(our_strncmp(a, b, n)),
+						 sign(strncmp(a, b, n)));
 		}
 	}
 }
@@ -154,7 +156,8 @@ static void same(const char *format, ...)
 	}
 }
 
-static const char *const flags[] = {"", "-", "0", "#", "+", "-0", "0#", "-#", "0+", "-+", "#+0-"};
+static const char *const flags[] = {"",	  "-",	"0",  "#",  "+",   "-0",
+				    "0#", "-#", "0+", "-+", "#+0-"};
 static const char *const widths[] = {"", "1", "7", "21", ".0", ".1", ".", ".9", "12.5", "5.12"};
 
 /* In every flag and width, where C defines them for the conversion. */
@@ -167,7 +170,8 @@ static void for_all_specs(const char *tail, bool is_signed, bool is_hex,
 		if ((strchr(flags[i], '+') && !is_signed) || (strchr(flags[i], '#') && !is_hex))
 			continue;
 		for (u32 k = 0; k < ARRAY_SIZE(widths); k++) {
-			snprintf(format, sizeof(format), "<%%%s%s%s>", flags[i], widths[k], tail);
+			snprintf(format, sizeof(format), "<%%%s%s%s>", flags[i], widths[k],
+				 tail);
 			check(format);
 		}
 	}
@@ -175,7 +179,8 @@ static void for_all_specs(const char *tail, bool is_signed, bool is_hex,
 
 static void check_int(const char *format)
 {
-	static const int values[] = {0, 1, -1, 42, 127, 128, 255, 65535, -40000, INT_MAX, INT_MIN};
+	static const int values[] = {0,	  1,	 -1,	 42,	  127,	  128,
+				     255, 65535, -40000, INT_MAX, INT_MIN};
 
 	for (u32 i = 0; i < ARRAY_SIZE(values); i++)
 		same(format, values[i]);
@@ -268,14 +273,14 @@ static void test_widths_are_bounded(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_copies_equal_libc),
-		cmocka_unit_test(test_comparing),
-		cmocka_unit_test(test_searching),
-		cmocka_unit_test(test_str_copy_cuts_and_terminates),
-		cmocka_unit_test(test_numbers_equal_libc),
-		cmocka_unit_test(test_text_equals_libc),
-		cmocka_unit_test(test_what_c_leaves_open),
-		cmocka_unit_test(test_widths_are_bounded),
+	    cmocka_unit_test(test_copies_equal_libc),
+	    cmocka_unit_test(test_comparing),
+	    cmocka_unit_test(test_searching),
+	    cmocka_unit_test(test_str_copy_cuts_and_terminates),
+	    cmocka_unit_test(test_numbers_equal_libc),
+	    cmocka_unit_test(test_text_equals_libc),
+	    cmocka_unit_test(test_what_c_leaves_open),
+	    cmocka_unit_test(test_widths_are_bounded),
 	};
 
 	return cmocka_run_group_tests_name("lib", tests, NULL, NULL);

@@ -10,8 +10,9 @@
 #include "fake_memory.h"
 #include "mem/memmap.h"
 
-#define RANGES(...) (const struct mem_range[]){__VA_ARGS__}, \
-		    ARRAY_SIZE(((const struct mem_range[]){__VA_ARGS__}))
+#define RANGES(...)                              \
+	(const struct mem_range[]){__VA_ARGS__}, \
+	    ARRAY_SIZE(((const struct mem_range[]){__VA_ARGS__}))
 
 static void load(struct mem_map *map, const struct mem_range *range, u32 count)
 {
@@ -52,7 +53,8 @@ static void test_sorts_and_merges(void **unused)
 
 	(void)unused;
 	load(&map, RANGES({0x3000, 0x1000, MEM_RAM}, {0x0, 0x1000, MEM_RAM},
-			  {0x1000, 0x1000, MEM_RAM}, {0x2000, 0x1000, MEM_RESERVED}, {9, 0, MEM_NVS}));
+			  {0x1000, 0x1000, MEM_RAM}, {0x2000, 0x1000, MEM_RESERVED},
+			  {9, 0, MEM_NVS}));
 	expect(&map, RANGES({0, 0x2000, MEM_RAM}, {0x2000, 0x1000, MEM_RESERVED},
 			    {0x3000, 0x1000, MEM_RAM}));
 	load(&map, NULL, 0);
@@ -226,7 +228,7 @@ static void test_questions(void **unused)
 static void test_find_top(void **unused)
 {
 	const struct mem_range avoid[] = {
-		{0x780000, 0x1000, 0}, {0x7ff000, 1, 0}, {0x10000000, UINT64_MAX, 0}};
+	    {0x780000, 0x1000, 0}, {0x7ff000, 1, 0}, {0x10000000, UINT64_MAX, 0}};
 	struct mem_map map;
 	u64 at;
 
@@ -254,15 +256,15 @@ static void test_find_top(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sorts_and_merges),
-		cmocka_unit_test(test_stricter_type_wins),
-		cmocka_unit_test(test_wrapping_ranges_are_cut),
-		cmocka_unit_test(test_full_maps),
-		cmocka_unit_test(test_set_splits_and_merges),
-		cmocka_unit_test(test_random_edits),
-		cmocka_unit_test(test_random_maps_normalise),
-		cmocka_unit_test(test_questions),
-		cmocka_unit_test(test_find_top),
+	    cmocka_unit_test(test_sorts_and_merges),
+	    cmocka_unit_test(test_stricter_type_wins),
+	    cmocka_unit_test(test_wrapping_ranges_are_cut),
+	    cmocka_unit_test(test_full_maps),
+	    cmocka_unit_test(test_set_splits_and_merges),
+	    cmocka_unit_test(test_random_edits),
+	    cmocka_unit_test(test_random_maps_normalise),
+	    cmocka_unit_test(test_questions),
+	    cmocka_unit_test(test_find_top),
 	};
 
 	return cmocka_run_group_tests_name("memmap", tests, NULL, NULL);

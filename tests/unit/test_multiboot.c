@@ -19,7 +19,7 @@
 #define MAP	 0x1000
 #define UNMAPPED 0x100000
 
-#define RAM_END 0x8000000
+#define RAM_END	 0x8000000
 
 static struct fake_memory memory;
 static struct boot_info boot;
@@ -62,7 +62,8 @@ static void expect_error(const char *error, const char *part)
 		fail_msg("wanted '%s', got '%s'", part, error ? error : "success");
 }
 
-/* --- Multiboot 1 --------------------------------------------------------------------------- */
+/* --- Multiboot 1 ---------------------------------------------------------------------------
+ */
 
 static const char *parse1(void)
 {
@@ -95,6 +96,7 @@ static void build1(void)
 	put32(INFO + 24, MODULES);
 	put_module1(0, 0x200000, 0x300001, NAMES);
 	put_module1(1, 0x400000, 0x400001, 0);
+	put_text(0, "no command line lies here");
 	put_text(NAMES, "/boot/vmlinuz root=/dev/sda1");
 	put32(INFO + 44, 24 + 28 + 24);
 	put32(INFO + 48, MAP);
@@ -151,18 +153,18 @@ static void test_multiboot1_optional_parts(void **unused)
 static void test_image_name(void **unused)
 {
 	static const char *const lines[][2] = {
-		{"", ""},
-		{"   ", ""},
-		{"a=b", "a=b"},
-		{"luvalley.elf", ""},
-		{" luvalley.elf  a=b c ", "a=b c "},
-		{".elf x", "x"},
-		{"elf x", "elf x"},
-		{"/luvalley x", "x"},
-		{"(hd0)/l", ""},
-		{"x /y", "x /y"},
-		{"x luvalley.elf", "x luvalley.elf"},
-		{"luvalley.elfx", "luvalley.elfx"},
+	    {"", ""},
+	    {"   ", ""},
+	    {"a=b", "a=b"},
+	    {"luvalley.elf", ""},
+	    {" luvalley.elf  a=b c ", "a=b c "},
+	    {".elf x", "x"},
+	    {"elf x", "elf x"},
+	    {"/luvalley x", "x"},
+	    {"(hd0)/l", ""},
+	    {"x /y", "x /y"},
+	    {"x luvalley.elf", "x luvalley.elf"},
+	    {"luvalley.elfx", "luvalley.elfx"},
 	};
 
 	(void)unused;
@@ -197,8 +199,18 @@ static void test_text_is_bounded(void **unused)
 
 static void test_multiboot1_damaged_map(void **unused)
 {
-	static const u32 lengths[] = {1, 3, 4, 23, 25, 24 + 27, 24 + 28 + 25, SIZE, 1 << 20,
-				      (1 << 20) + 1, 0x7fffffff, 0xffffffff};
+	static const u32 lengths[] = {1,
+				      3,
+				      4,
+				      23,
+				      25,
+				      24 + 27,
+				      24 + 28 + 25,
+				      SIZE,
+				      1 << 20,
+				      (1 << 20) + 1,
+				      0x7fffffff,
+				      0xffffffff};
 
 	(void)unused;
 	build1();
@@ -215,14 +227,39 @@ static void test_multiboot1_damaged_map(void **unused)
 	}
 	put32(MAP, 21);
 	expect_error(parse1(), "memory map is damaged");
+	/* One that is too short, though the next fits behind it. */
+	put_map1(MAP, 19, 0x100000, RAM_END - 0x100000, MEM_RAM);
+	put_map1(MAP + 23, 21, 0x100000, RAM_END - 0x100000, MEM_RAM);
+	put32(INFO + 44, 48);
+	expect_error(parse1(), "memory map is damaged");
+	put32(INFO + 44, 24);
 	put32(MAP, 0xfffffffc);
 	expect_error(parse1(), "memory map is damaged");
-	put32(MAP, 20);
+	put_map1(MAP, 20, 0x100000, RAM_END - 0x100000, MEM_RAM);
 	assert_null(parse1());
 	put32(INFO + 48, SIZE - 23);
 	expect_error(parse1(), "memory map is damaged");
 	put32(INFO + 48, 0xfffffff0);
 	expect_error(parse1(), "memory map is damaged");
+}
+
+/* Empty ranges take no room in our map, so only the size ends the loop. */
+static void test_multiboot1_huge_map(void **unused)
+{
+	const u64 size = 2 * MIB;
+
+	fake_memory_free(&memory);
+	fake_memory_init(&memory, size);
+	fake_memory_allow(&memory, 0, size);
+	build1();
+	for (u64 at = MAP + 76; at + 24 <= size; at += 24)
+		put_map1(at, 20, 0, 0, MEM_RAM);
+	put32(INFO + 44, 76 + 24 * 1000);
+	assert_null(parse1());
+	put32(INFO + 44, 76 + 24 * (u32)(MIB / 24));
+	expect_error(parse1(), "memory map is damaged");
+	end(unused);
+	start(unused);
 }
 
 static void test_map_limits(void **unused)
@@ -255,9 +292,11 @@ static void test_map_limits(void **unused)
 
 static void test_modules_are_checked(void **unused)
 {
-	static const u32 outside[][2] = {
-		{0x9f000, 0xa0000}, {0x50000, 0x200000}, {RAM_END - 1, RAM_END + 1},
-		{RAM_END, RAM_END + 1}, {0xf0000000, 0xffffffff}};
+	static const u32 outside[][2] = {{0x9f000, 0xa0000},
+					 {0x50000, 0x200000},
+					 {RAM_END - 1, RAM_END + 1},
+					 {RAM_END, RAM_END + 1},
+					 {0xf0000000, 0xffffffff}};
 
 	(void)unused;
 	build1();
@@ -289,16 +328,19 @@ static void test_bad_start(void **unused)
 	(void)unused;
 	build1();
 	expect_error(multiboot_parse(0, INFO, &memory.view, &boot), "no Multiboot loader");
-	expect_error(multiboot_parse(0x1badb002, INFO, &memory.view, &boot), "no Multiboot loader");
+	expect_error(multiboot_parse(0x1badb002, INFO, &memory.view, &boot),
+		     "no Multiboot loader");
 	for (u32 i = 0; i < 2; i++) {
 		u32 magic = i ? MULTIBOOT1_BOOT_MAGIC : MULTIBOOT2_BOOT_MAGIC;
 
 		expect_error(multiboot_parse(magic, SIZE - 4, &memory.view, &boot), "outside");
-		expect_error(multiboot_parse(magic, UINT64_MAX - 2, &memory.view, &boot), "outside");
+		expect_error(multiboot_parse(magic, UINT64_MAX - 2, &memory.view, &boot),
+			     "outside");
 	}
 }
 
-/* --- Multiboot 2 --------------------------------------------------------------------------- */
+/* --- Multiboot 2 ---------------------------------------------------------------------------
+ */
 
 static const char *parse2(void)
 {
@@ -396,7 +438,9 @@ static void test_multiboot2_sizes(void **unused)
 		expect_error(parse2(), "damaged");
 	}
 	put32(INFO + 8 + 4, 0xffffffff);
-	expect_error(parse2(), "damaged");
+	expect_error(parse2(), "damaged.");
+	put32(INFO + 8 + 4, total - 8 + 1);
+	expect_error(parse2(), "damaged.");
 	put32(INFO + 8 + 4, 8);
 	expect_error(parse2(), "no end");
 	put32(INFO + 8 + 4, 12);
@@ -405,7 +449,8 @@ static void test_multiboot2_sizes(void **unused)
 
 static void test_multiboot2_damaged_map(void **unused)
 {
-	static const u32 sizes[] = {0, 8, 16, 23, 25, 36, 64, 0x80000000, 0xfffffff8, 0xffffffff};
+	static const u32 sizes[] = {0,	8,  16,		23,	    25,
+				    36, 64, 0x80000000, 0xfffffff8, 0xffffffff};
 
 	(void)unused;
 	build2();
@@ -446,7 +491,25 @@ static void test_multiboot2_short_tags(void **unused)
 	assert_string_equal(boot.module[2].cmdline, "");
 }
 
-/* --- both ---------------------------------------------------------------------------------- */
+static void test_multiboot2_long_text(void **unused)
+{
+	u64 at;
+
+	(void)unused;
+	build2();
+	cursor = map2_at + 16 + 96;
+	at = put_tag(1, 8 + BOOT_CMDLINE_MAX + 80);
+	memset(memory.bytes + at + 8, 'x', BOOT_CMDLINE_MAX + 79);
+	finish2();
+	expect_error(parse2(), "more than 1023");
+	memory.bytes[at + 8 + BOOT_CMDLINE_MAX - 1] = 0;
+	assert_null(parse2());
+	put32(at + 4, 12);
+	expect_error(parse2(), "no end");
+}
+
+/* --- both ----------------------------------------------------------------------------------
+ */
 
 static void test_random_damage(void **unused)
 {
@@ -492,19 +555,21 @@ static void test_random_damage(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_multiboot1),
-		TEST(test_multiboot1_optional_parts),
-		TEST(test_image_name),
-		TEST(test_text_is_bounded),
-		TEST(test_multiboot1_damaged_map),
-		TEST(test_map_limits),
-		TEST(test_modules_are_checked),
-		TEST(test_bad_start),
-		TEST(test_multiboot2),
-		TEST(test_multiboot2_sizes),
-		TEST(test_multiboot2_damaged_map),
-		TEST(test_multiboot2_short_tags),
-		TEST(test_random_damage),
+	    TEST(test_multiboot1),
+	    TEST(test_multiboot1_optional_parts),
+	    TEST(test_image_name),
+	    TEST(test_text_is_bounded),
+	    TEST(test_multiboot1_damaged_map),
+	    TEST(test_multiboot1_huge_map),
+	    TEST(test_map_limits),
+	    TEST(test_modules_are_checked),
+	    TEST(test_bad_start),
+	    TEST(test_multiboot2),
+	    TEST(test_multiboot2_sizes),
+	    TEST(test_multiboot2_damaged_map),
+	    TEST(test_multiboot2_short_tags),
+	    TEST(test_multiboot2_long_text),
+	    TEST(test_random_damage),
 	};
 
 	return cmocka_run_group_tests_name("multiboot", tests, NULL, NULL);

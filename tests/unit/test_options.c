@@ -79,10 +79,11 @@ static void test_everything_at_once(void **unused)
 
 static void test_the_last_counts(void **unused)
 {
-	struct options o = parse("apic=trap apic=direct crash=halt crash=reboot key=none key=acpi "
-				 "boot=0x80 boot=hd127 pool=4096 pool=1G cpus=9 cpus=4294967295 "
-				 "console=com1 console=none console=vga console=com4 "
-				 "console=com3,1 console=com4,300");
+	struct options o =
+	    parse("apic=trap apic=direct crash=halt crash=reboot key=none key=acpi "
+		  "boot=0x80 boot=hd127 pool=4096 pool=1G cpus=9 cpus=4294967295 "
+		  "console=com1 console=none console=vga console=com4 "
+		  "console=com3,1 console=com4,300");
 
 	(void)unused;
 	assert_int_equal(complaints, 0);
@@ -109,16 +110,63 @@ static void test_the_last_counts(void **unused)
 
 static void test_damaged_ones_are_reported_and_ignored(void **unused)
 {
-	static const char *const bad[] = {
-		"quiet", "=", "=vga", "console", "console=", "console=vg", "console=vgaa", "console=com0",
-		"console=com5", "console=com1,", "console=com1,0", "console=com1,7", "console=com1,115201",
-		"console=com1,9600,8", "console=0x", "console=0x0", "console=0xfff9", "console=0x1000003f8",
-		"console=3f8", "console=vga,9600", "boot", "boot=", "boot=0x100", "boot=128", "boot=0xg0",
-		"boot=hd", "boot=hd128", "boot=hd-1", "boot=cd0", "cpus", "cpus=", "cpus=0", "cpus=-1",
-		"cpus=4294967296", "cpus=99999999999999999999999", "cpus=2x", "pool=", "pool=M", "pool=0",
-		"pool=64T", "pool=64MM", "pool=17179869184G", "pool=18446744073709551616", "pool=-1",
-		"apic=", "apic=on", "apic=trapp", "crash=", "crash=no", "key=port", "key=", "debug=", "debug=x",
-		"Console=vga", "apic=TRAP", "consol=vga", "apic=trap=direct"};
+	static const char *const bad[] = {"quiet",
+					  "=",
+					  "=vga",
+					  "console",
+					  "console=",
+					  "console=vg",
+					  "console=vgaa",
+					  "console=com0",
+					  "console=com5",
+					  "console=com1,",
+					  "console=com1,0",
+					  "console=com1,7",
+					  "console=com1,115201",
+					  "console=com1,9600,8",
+					  "console=0x",
+					  "console=0x0",
+					  "console=0xfff9",
+					  "console=0x1000003f8",
+					  "console=3f8",
+					  "console=vga,9600",
+					  "boot",
+					  "boot=",
+					  "boot=0x100",
+					  "boot=128",
+					  "boot=0xg0",
+					  "boot=hd",
+					  "boot=hd128",
+					  "boot=hd-1",
+					  "boot=cd0",
+					  "cpus",
+					  "cpus=",
+					  "cpus=0",
+					  "cpus=-1",
+					  "cpus=4294967296",
+					  "cpus=99999999999999999999999",
+					  "cpus=2x",
+					  "pool=",
+					  "pool=M",
+					  "pool=0",
+					  "pool=64T",
+					  "pool=64MM",
+					  "pool=17179869184G",
+					  "pool=18446744073709551616",
+					  "pool=-1",
+					  "apic=",
+					  "apic=on",
+					  "apic=trapp",
+					  "crash=",
+					  "crash=no",
+					  "key=port",
+					  "key=",
+					  "debug=",
+					  "debug=x",
+					  "Console=vga",
+					  "apic=TRAP",
+					  "consol=vga",
+					  "apic=trap=direct"};
 	struct options defaults = parse("");
 
 	(void)unused;
@@ -129,7 +177,8 @@ static void test_damaged_ones_are_reported_and_ignored(void **unused)
 		snprintf(line, sizeof(line), "%s crash=halt", bad[i]);
 		o = parse(line);
 		if (complaints != 1 || !strstr(last_complaint, bad[i]))
-			fail_msg("'%s': %u complaints, last '%s'", bad[i], complaints, last_complaint);
+			fail_msg("'%s': %u complaints, last '%s'", bad[i], complaints,
+				 last_complaint);
 		assert_int_equal(o.crash, CRASH_HALT);
 		o.crash = defaults.crash;
 		assert_memory_equal(&o, &defaults, sizeof(o));
@@ -163,8 +212,9 @@ static void test_long_words_fit_the_sentence(void **unused)
 
 static void test_random_lines(void **unused)
 {
-	static const char good[] = "console=com1,9600 boot=hd3 cpus=4 pool=16M apic=trap key=none "
-				   "console=0x2f8 crash=halt debug=crash";
+	static const char good[] =
+	    "console=com1,9600 boot=hd3 cpus=4 pool=16M apic=trap key=none "
+	    "console=0x2f8 crash=halt debug=crash";
 	u64 state = 3;
 
 	(void)unused;
@@ -187,13 +237,13 @@ static void test_random_lines(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_everything_at_once),
-		cmocka_unit_test(test_the_last_counts),
-		cmocka_unit_test(test_damaged_ones_are_reported_and_ignored),
-		cmocka_unit_test(test_a_third_port_is_refused),
-		cmocka_unit_test(test_long_words_fit_the_sentence),
-		cmocka_unit_test(test_random_lines),
+	    cmocka_unit_test(test_defaults),
+	    cmocka_unit_test(test_everything_at_once),
+	    cmocka_unit_test(test_the_last_counts),
+	    cmocka_unit_test(test_damaged_ones_are_reported_and_ignored),
+	    cmocka_unit_test(test_a_third_port_is_refused),
+	    cmocka_unit_test(test_long_words_fit_the_sentence),
+	    cmocka_unit_test(test_random_lines),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

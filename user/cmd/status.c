@@ -36,6 +36,10 @@ static const char *const exit_names[] = {
     [LUV_EXIT_STARTUP] = "startup",
     [LUV_EXIT_SHUTDOWN] = "shutdown",
     [LUV_EXIT_EXCEPTION] = "exception",
+    [LUV_EXIT_HLT] = "hlt",
+    [LUV_EXIT_WINDOW] = "window",
+    [LUV_EXIT_TASK_SWITCH] = "task switch",
+    [LUV_EXIT_ENTRY_FAILED] = "entry failed",
     [LUV_EXIT_OTHER] = "other",
 };
 _Static_assert(sizeof(exit_names) / sizeof(exit_names[0]) == LUV_EXIT_COUNT,

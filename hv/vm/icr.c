@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "dom0/icr.h"
+#include "vm/icr.h"
 
 #define XAPIC_BROADCAST	  0xffu
 #define X2APIC_BROADCAST  0xffffffffu

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The APIC's interrupt command register and whom it reaches (APM 2 16.5, 16.6; SDM 3A 10.6).
  * Pure. */
-#ifndef DOM0_ICR_H
-#define DOM0_ICR_H
+#ifndef VM_ICR_H
+#define VM_ICR_H
 
 #include "lib/types.h"
 

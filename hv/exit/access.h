@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory by linear address, walked through a vCPU's own page tables.
+ *
+ * dom0's memory by dom0's linear addresses, walked through its current CR3: what copy_from_user and
+ * copy_to_user are to a kernel. Safe against dom0 changing its tables meanwhile: interrupts are off on this
+ * CPU, so no TLB shootdown that includes it can complete.
+ */
+#ifndef EXIT_ACCESS_H
+#define EXIT_ACCESS_H
+
+#include "vm/vcpu.h"
+
+/*
+ * Copies between dom0's user memory and ours. The range must not cross a page. False unless every
+ * table and the page are dom0's RAM, present, user (and for writing: writable and dirty already);
+ * nothing was copied then, and touching the memory from the program mends it, if anything does.
+ */
+bool user_read(struct vcpu *vcpu, gva_t from, void *to, u64 size);
+bool user_write(struct vcpu *vcpu, gva_t to, const void *from, u64 size);
+
+/* Where a user address of dom0's program leads: its page must be present, user, and for `write`
+ * writable and dirty. False otherwise. */
+bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size);
+
+/*
+ * Whether an address space still exists: its user address leads to `page` (in our view), and that holds
+ * the value. For 64-bit and PAE address spaces of dom0.
+ */
+bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value);
+
+/*
+ * The bytes at the current instruction of dom0 or of a guest, at most max; fewer at the end of readable
+ * memory. A guest's are found in what its nested tables map: it has just executed them.
+ */
+unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max);
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What is delivered to a guest, and when (APM 2 15.20, 15.21). */
+#include "cpu/x86.h"
+#include "exit/guest.h"
+#include "vm/guest.h"
+#include "vm/virt_ops.h"
+
+static bool interruptible(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_CONTROL);
+	return vcpu->rflags & RFLAGS_IF && !vcpu->control.interrupt_shadow;
+}
+
+static bool nmi_ready(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	/* The IRET that was seen has been executed once RIP is elsewhere. */
+	if (guest->nmi_blocked && guest->nmi_return && vcpu->rip != guest->nmi_return) {
+		guest->nmi_blocked = false;
+		guest->nmi_return = 0;
+		vcpu->dirty |= VCPU_INTERCEPTS;
+	}
+	vcpu_need(vcpu, VCPU_CONTROL);
+	return !guest->nmi_blocked && !vcpu->control.interrupt_shadow;
+}
+
+static void open_window(struct vcpu *vcpu)
+{
+	if (vcpu->guest->window_open)
+		return;
+	vcpu->guest->window_open = true;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+}
+
+void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event)
+{
+	if (event->type == EVENT_NMI) {
+		vcpu->guest->nmi_pending = true;
+		return;
+	}
+	vcpu->guest->queued = *event;
+	vcpu->guest->has_queued = true;
+}
+
+static bool deliver_nmi(struct vcpu *vcpu)
+{
+	static const struct vcpu_event nmi = {.vector = VECTOR_NMI, .type = EVENT_NMI};
+	struct guest *guest = vcpu->guest;
+
+	if (!guest->nmi_pending || !nmi_ready(vcpu))
+		return false;
+	guest->nmi_pending = false;
+	guest->nmi_blocked = true;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+	vcpu->ops->inject(vcpu, &nmi);
+	return true;
+}
+
+static bool deliver_queued(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	if (!guest->has_queued)
+		return false;
+	if (guest->queued.type == EVENT_INTERRUPT && !interruptible(vcpu)) {
+		open_window(vcpu);
+		return false;
+	}
+	guest->has_queued = false;
+	vcpu->ops->inject(vcpu, &guest->queued);
+	return true;
+}
+
+/* A step is one instruction: with an event to deliver first, the handler's first. */
+static void arm_single_step(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	bool step = guest->debug_flags & LUV_DEBUG_SINGLE_STEP;
+
+	if (step && !(vcpu->rflags & RFLAGS_TF)) {
+		vcpu->rflags |= RFLAGS_TF;
+		guest->stepping = true;
+	}
+}
+
+static bool client_window(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	if (guest->request & LUV_REQUEST_INTERRUPT_WINDOW) {
+		if (interruptible(vcpu)) {
+			guest_exit(vcpu, LUV_RUN_INTERRUPT_WINDOW);
+			return true;
+		}
+		open_window(vcpu);
+	}
+	if (guest->request & LUV_REQUEST_NMI_WINDOW && nmi_ready(vcpu)) {
+		guest_exit(vcpu, LUV_RUN_NMI_WINDOW);
+		return true;
+	}
+	return false;
+}
+
+void guest_deliver_events(struct vcpu *vcpu)
+{
+	struct vcpu_event waiting;
+
+	/* One event an entry; an interrupted or raised one goes first. */
+	if (!vcpu->ops->interrupted(vcpu, &waiting) && !deliver_nmi(vcpu) &&
+	    !deliver_queued(vcpu) && client_window(vcpu))
+		return;
+	if (vcpu->guest->has_queued && vcpu->guest->queued.type == EVENT_INTERRUPT)
+		open_window(vcpu);
+	arm_single_step(vcpu);
+}
+
+u64 guest_ready(struct vcpu *vcpu)
+{
+	struct vcpu_event waiting;
+	bool free_slot = !vcpu->guest->has_queued && !vcpu->ops->interrupted(vcpu, &waiting);
+	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
+
+	if (free_slot && interruptible(vcpu))
+		ready |= LUV_READY_INTERRUPT;
+	if (free_slot && nmi_ready(vcpu) && !vcpu->guest->nmi_pending)
+		ready |= LUV_READY_NMI;
+	return ready;
+}

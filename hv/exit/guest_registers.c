@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* CPUID and MSRs as a guest sees them: the client's table, and the few registers that we keep. */
+#include "cpu/desc.h"
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+#include "exit/guest.h"
+#include "exit/instruction.h"
+#include "vm/guest.h"
+#include "vm/valid.h"
+#include "vm/virt_ops.h"
+#include "vm/world.h"
+
+#define SPEC_CTRL_BITS (BIT(0) | BIT(1) | BIT(2)) /* IBRS, STIBP, SSBD */
+
+static const struct luv_cpuid_entry *find_entry(const struct guest *guest, u32 leaf, u32 subleaf)
+{
+	for (u32 i = 0; guest->cpuid && i < LUV_CPUID_MAX; i++) {
+		const struct luv_cpuid_entry *e = &guest->cpuid[i];
+
+		if (e->leaf == leaf && (!(e->flags & LUV_CPUID_SUBLEAF) || e->subleaf == subleaf))
+			return e;
+	}
+	return NULL;
+}
+
+static u32 mirror(u32 reg, u64 bit, bool set)
+{
+	return (u32)(set ? reg | bit : reg & ~bit);
+}
+
+/* The bits that follow the guest's own registers (APM 3 E.3). */
+static void follow_state(struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid *r)
+{
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (leaf == 1) {
+		r->ecx = mirror(r->ecx, BIT(27), vcpu->control.cr4 & CR4_OSXSAVE);
+		r->edx = mirror(r->edx, BIT(9),
+				r->edx & BIT(9) && vcpu->guest->apic_base & APIC_BASE_ENABLE);
+	}
+	if (leaf == 7 && !subleaf)
+		r->ecx = mirror(r->ecx, BIT(4), vcpu->control.cr4 & CR4_PKE);
+	/* The size of the area for what XCR0 enables: XCR0 is the guest's now. */
+	if (leaf == 0xd && !subleaf && r->ebx)
+		r->ebx = cpuid(0xd, 0).ebx;
+}
+
+void guest_cpuid_exit(struct vcpu *vcpu)
+{
+	static const u8 opcode[] = {0x0f, 0xa2};
+	u32 leaf = (u32)vcpu->gpr[GPR_RAX], subleaf = (u32)vcpu->gpr[GPR_RCX];
+	const struct luv_cpuid_entry *entry;
+	struct cpuid r = {0};
+
+	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+		return;
+	entry = find_entry(vcpu->guest, leaf, subleaf);
+	if (entry)
+		r = (struct cpuid){entry->eax, entry->ebx, entry->ecx, entry->edx};
+	follow_state(vcpu, leaf, subleaf, &r);
+	vcpu->gpr[GPR_RAX] = r.eax;
+	vcpu->gpr[GPR_RBX] = r.ebx;
+	vcpu->gpr[GPR_RCX] = r.ecx;
+	vcpu->gpr[GPR_RDX] = r.edx;
+	instruction_retire(vcpu);
+}
+
+/* --- MSRs ----------------------------------------------------------------------------------- */
+
+enum answer {
+	ANSWERED,
+	REFUSED, /* #GP */
+	UNKNOWN, /* the client's */
+};
+
+static enum answer read_msr(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	struct guest *guest = vcpu->guest;
+
+	switch (msr) {
+	case MSR_TSC:
+		*value = rdtsc() + guest->tsc_offset;
+		return ANSWERED;
+	case MSR_EFER:
+		vcpu_need(vcpu, VCPU_CONTROL);
+		*value = vcpu->control.efer;
+		return ANSWERED;
+	case MSR_TSC_AUX:
+		*value = guest->tsc_aux;
+		return ANSWERED;
+	case MSR_SPEC_CTRL:
+		*value = guest->spec_ctrl;
+		return ANSWERED;
+	default:
+		return UNKNOWN;
+	}
+}
+
+static enum answer write_efer(struct vcpu *vcpu, u64 value)
+{
+	struct vcpu_control *c = &vcpu->control;
+
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (value & ~world_limits()->efer || ((value ^ c->efer) & EFER_LME && c->cr0 & CR0_PG))
+		return REFUSED;
+	c->efer = (value & ~EFER_LMA) | (c->efer & EFER_LMA);
+	vcpu->dirty |= VCPU_CONTROL | VCPU_FLUSH;
+	return ANSWERED;
+}
+
+static enum answer write_spec_ctrl(struct guest *guest, u64 value)
+{
+	if (value & ~SPEC_CTRL_BITS || !wrmsr_safe(MSR_SPEC_CTRL, value))
+		return REFUSED;
+	guest->spec_ctrl = value;
+	return ANSWERED;
+}
+
+static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	struct guest *guest = vcpu->guest;
+
+	switch (msr) {
+	case MSR_TSC:
+		guest->tsc_offset = value - rdtsc();
+		vcpu_need(vcpu, VCPU_MSRS);
+		vcpu->dirty |= VCPU_MSRS;
+		return ANSWERED;
+	case MSR_EFER:
+		return write_efer(vcpu, value);
+	case MSR_TSC_AUX:
+		if (value >> 32)
+			return REFUSED;
+		guest->tsc_aux = value;
+		return wrmsr_safe(MSR_TSC_AUX, value) ? ANSWERED : REFUSED;
+	case MSR_SPEC_CTRL:
+		return write_spec_ctrl(guest, value);
+	case MSR_PRED_CMD:
+		return value & ~1ull || !wrmsr_safe(msr, value) ? REFUSED : ANSWERED;
+	default:
+		return UNKNOWN;
+	}
+}
+
+static void ask_client(struct vcpu *vcpu, u32 msr, bool write, u64 value)
+{
+	struct luv_exit_record *record =
+		guest_exit(vcpu, write ? LUV_RUN_WRMSR : LUV_RUN_RDMSR);
+
+	record->msr.index = msr;
+	record->msr.value = write ? value : 0;
+	vcpu->guest->finish = write ? FINISH_WRMSR : FINISH_RDMSR;
+	vcpu->guest->finish_length = vcpu->exit.length;
+}
+
+void guest_msr_exit(struct vcpu *vcpu)
+{
+	static const u8 opcode_read[] = {0x0f, 0x32}, opcode_write[] = {0x0f, 0x30};
+	bool write = vcpu->exit.msr.write;
+	u32 msr = vcpu->exit.msr.index;
+	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
+	enum answer answer;
+
+	if (!instruction_measure(vcpu, write ? opcode_write : opcode_read, 2))
+		return;
+	answer = write ? write_msr(vcpu, msr, value) : read_msr(vcpu, msr, &value);
+	switch (answer) {
+	case UNKNOWN:
+		ask_client(vcpu, msr, write, value);
+		return;
+	case REFUSED:
+		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+		return;
+	case ANSWERED:
+		break;
+	}
+	if (!write) {
+		vcpu->gpr[GPR_RAX] = (u32)value;
+		vcpu->gpr[GPR_RDX] = value >> 32;
+	}
+	instruction_retire(vcpu);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The calls on virtual machines: create, memory, dirty log, end. */
+#include "exit/access.h"
+#include "hypercall/argument.h"
+#include "hypercall/call.h"
+#include "hypercall/session.h"
+#include "mem/page.h"
+#include "mem/ram.h"
+#include "vm/vm.h"
+
+/* A page of the caller's that stays pinned: where we find it, or NULL where it must be touched. */
+static void *pinned_page(struct vcpu *vcpu, u64 address)
+{
+	gpa_t at;
+	u64 size;
+
+	if (!user_page(vcpu, gva(address), true, &at, &size))
+		return NULL;
+	return ram_dom0(at, 1);
+}
+
+/*
+ * The owner's page no longer reads back through the owner's tables: it has exited. A dead CR3 leads
+ * through garbage; the walker's rules hold there too.
+ */
+static bool owner_is_dead(const struct vm *vm)
+{
+	return !address_space_reads(vm->address_space, gva(vm->owner_address), vm->owner_page,
+				    vm->nonce);
+}
+
+s64 call_vm_create(struct vcpu *vcpu, const u64 argument[3])
+{
+	struct luv_vm_create create;
+	s64 result = argument_read(vcpu, argument[1], &create, sizeof(create));
+	u64 *page;
+
+	if (result)
+		return result;
+	if (create.flags & ~(u64)LUV_VM_LAPIC || create.owner_page % PAGE_SIZE)
+		return LUV_ERR_INVAL;
+	page = pinned_page(vcpu, create.owner_page);
+	if (!page)
+		return LUV_ERR_FAULT;
+	return vm_create(vcpu->ops, session_address_space(vcpu), create.flags, create.owner_page,
+			 page, owner_is_dead);
+}
+
+s64 call_vm_destroy(struct vcpu *vcpu, const u64 argument[3])
+{
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+
+	return vm ? vm_destroy(vm) : LUV_ERR_PERM;
+}
+
+s64 call_slot_set(struct vcpu *vcpu, const u64 argument[3])
+{
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+	struct luv_slot slot;
+	s64 result;
+
+	if (!vm)
+		return LUV_ERR_PERM;
+	result = argument_read(vcpu, argument[1], &slot, sizeof(slot));
+	if (!result)
+		result = vm_slot_set(vm, &slot);
+	vm_put(vm);
+	return result;
+}
+
+/* The bitmap's page is checked before bits are taken: they exist once. */
+static s64 dirty_read(struct vcpu *vcpu, struct vm *vm, const struct luv_dirty_read *read)
+{
+	u64 bitmap[LUV_DIRTY_PAGES_MAX / 64];
+	u64 bytes = (read->count + 63) / 64 * 8;
+	s64 result;
+
+	if (read->count > LUV_DIRTY_PAGES_MAX || read->bitmap % 8 ||
+	    bytes > PAGE_SIZE - read->bitmap % PAGE_SIZE)
+		return LUV_ERR_INVAL;
+	if (!pinned_page(vcpu, read->bitmap))
+		return LUV_ERR_FAULT;
+	result = vm_dirty_read(vm, read, bitmap);
+	if (!result && !user_write(vcpu, gva(read->bitmap), bitmap, bytes))
+		result = LUV_ERR_FAULT;
+	return result;
+}
+
+s64 call_dirty_read(struct vcpu *vcpu, const u64 argument[3])
+{
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+	struct luv_dirty_read read;
+	s64 result;
+
+	if (!vm)
+		return LUV_ERR_PERM;
+	result = argument_read(vcpu, argument[1], &read, sizeof(read));
+	if (!result)
+		result = dirty_read(vcpu, vm, &read);
+	vm_put(vm);
+	return result;
+}
+
+static s64 vcpu_create(struct vcpu *vcpu, struct vm *vm, const struct luv_vcpu_create *create)
+{
+	void *page, *fpu;
+	u8 *stop;
+
+	if (create->index >= LUV_VCPUS_MAX || (create->page | create->fpu_page) % PAGE_SIZE)
+		return LUV_ERR_INVAL;
+	page = pinned_page(vcpu, create->page);
+	fpu = pinned_page(vcpu, create->fpu_page);
+	stop = pinned_page(vcpu, create->stop);
+	if (!page || !fpu || !stop)
+		return LUV_ERR_FAULT;
+	return vm_vcpu_create(vm, vcpu->ops, call_guest_policy(), (u32)create->index, page, fpu,
+			      stop);
+}
+
+s64 call_vcpu_create(struct vcpu *vcpu, const u64 argument[3])
+{
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+	struct luv_vcpu_create create;
+	s64 result;
+
+	if (!vm)
+		return LUV_ERR_PERM;
+	result = argument_read(vcpu, argument[1], &create, sizeof(create));
+	if (!result)
+		result = vcpu_create(vcpu, vm, &create);
+	vm_put(vm);
+	return result;
+}

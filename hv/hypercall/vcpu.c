@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The calls on a virtual CPU; RUN above all. */
+#include "cpu/x86.h"
+#include "exit/access.h"
+#include "exit/guest.h"
+#include "exit/run.h"
+#include "hypercall/argument.h"
+#include "hypercall/call.h"
+#include "hypercall/session.h"
+#include "lib/string.h"
+#include "mem/page.h"
+#include "vm/guest.h"
+#include "vm/state.h"
+#include "vm/valid.h"
+#include "vm/vm.h"
+#include "vm/world.h"
+
+const struct exit_policy *call_guest_policy(void)
+{
+	return &guest_policy;
+}
+
+/* A call's vCPU, taken; released and put by done(). */
+struct target {
+	struct vm *vm;
+	struct vcpu *vcpu;
+};
+
+static s64 take(struct vcpu *caller, u64 handle, u64 index, struct target *target)
+{
+	s64 error;
+
+	target->vm = vm_get(session_address_space(caller), handle);
+	if (!target->vm)
+		return LUV_ERR_PERM;
+	target->vcpu = vm_vcpu_take(target->vm, index, &error);
+	if (target->vcpu)
+		return 0;
+	vm_put(target->vm);
+	return error;
+}
+
+static void done(const struct target *target)
+{
+	vm_vcpu_release(target->vcpu);
+	vm_put(target->vm);
+}
+
+/* --- RUN ------------------------------------------------------------------------------------ */
+
+static bool told_to_stop(const struct guest *guest)
+{
+	return __atomic_load_n(guest->stop, __ATOMIC_RELAXED) ||
+	       __atomic_load_n(&guest->page->signal, __ATOMIC_RELAXED);
+}
+
+/* What the client wrote since the last time; every word is read once, and taken only once. */
+static s64 take_requests(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	struct luv_vcpu_page *page = guest->page;
+	u64 dirty = __atomic_exchange_n(&page->dirty, 0, __ATOMIC_ACQUIRE);
+	u64 word = __atomic_exchange_n(&page->inject.event, 0, __ATOMIC_RELAXED);
+	u64 flags = __atomic_load_n(&page->debug_flags, __ATOMIC_RELAXED);
+	u32 exceptions = (u32)__atomic_load_n(&page->debug_exceptions, __ATOMIC_RELAXED);
+	struct vcpu_event event;
+
+	if (dirty)
+		state_take(vcpu, dirty);
+	guest->request = __atomic_load_n(&page->request, __ATOMIC_RELAXED);
+	guest->debug_flags = flags;
+	if (exceptions != guest->debug_exceptions) {
+		guest->debug_exceptions = exceptions;
+		vcpu->dirty |= VCPU_INTERCEPTS;
+	}
+	if (!word)
+		return 0;
+	if (!event_decode(word, __atomic_load_n(&page->inject.error, __ATOMIC_RELAXED), &event))
+		return LUV_ERR_INVAL;
+	guest_queue_event(vcpu, &event);
+	return 0;
+}
+
+static s64 check_state(struct vcpu *vcpu)
+{
+	if (!vcpu->guest->unchecked)
+		return 0;
+	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS | VCPU_MSRS);
+	if (!state_is_valid(vcpu, world_limits()))
+		return LUV_ERR_INVAL;
+	vcpu->guest->unchecked = false;
+	return 0;
+}
+
+/* The trap flag of a single step is ours: the guest's own state is without it. */
+static void end_step(struct vcpu *vcpu)
+{
+	if (!vcpu->guest->stepping)
+		return;
+	vcpu->rflags &= ~RFLAGS_TF;
+	vcpu->guest->stepping = false;
+}
+
+static s64 enter(struct vcpu *caller, struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	vcpu->cpu = caller->cpu;
+	guest_finish(vcpu);
+	if (!world_enter(caller, vcpu))
+		return LUV_ERR_INVAL;
+	run_guest(vcpu);
+	end_step(vcpu);
+	world_leave(caller, vcpu);
+	if (guest->leave == LEAVE_TO_DOM0) {
+		guest->restarting = true;
+		return CALL_RESTART;
+	}
+	guest->page->ready = guest_ready(vcpu);
+	state_give(vcpu, __atomic_load_n(&guest->page->wanted, __ATOMIC_RELAXED));
+	return 0;
+}
+
+static s64 run(struct vcpu *caller, struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	s64 result;
+
+	if (guest->restarting)
+		guest->restarts++;
+	else
+		guest->runs++;
+	guest->restarting = false;
+	if (told_to_stop(guest)) {
+		guest->page->exit.reason = LUV_RUN_NOTHING;
+		guest->page->ready = guest_ready(vcpu);
+		state_give(vcpu, __atomic_load_n(&guest->page->wanted, __ATOMIC_RELAXED));
+		return LUV_ERR_INTR;
+	}
+	result = take_requests(vcpu);
+	if (!result)
+		result = check_state(vcpu);
+	return result ? result : enter(caller, vcpu);
+}
+
+/* Without interrupts dom0 could never end it. */
+s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
+{
+	struct target target;
+	s64 result;
+
+	if (!(caller->rflags & RFLAGS_IF))
+		return LUV_ERR_INVAL;
+	result = take(caller, argument[0], argument[1], &target);
+	if (result)
+		return result;
+	vm_run_begin(target.vm);
+	result = run(caller, target.vcpu);
+	vm_run_end(target.vm);
+	done(&target);
+	return result;
+}
+
+/* --- the others ----------------------------------------------------------------------------- */
+
+s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3])
+{
+	struct target target;
+	s64 result = take(caller, argument[0], argument[1], &target);
+
+	if (result)
+		return result;
+	target.vcpu->cpu = caller->cpu;
+	guest_finish(target.vcpu);
+	result = take_requests(target.vcpu);
+	if (!result)
+		result = check_state(target.vcpu);
+	target.vcpu->guest->page->ready = guest_ready(target.vcpu);
+	state_give(target.vcpu,
+		   __atomic_load_n(&target.vcpu->guest->page->wanted, __ATOMIC_RELAXED));
+	done(&target);
+	return result;
+}
+
+s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
+{
+	struct target target;
+	s64 result = take(caller, argument[0], argument[1], &target);
+	struct guest *guest;
+
+	if (result)
+		return result;
+	guest = target.vcpu->guest;
+	if (!guest->cpuid)
+		guest->cpuid = page_alloc();
+	if (!guest->cpuid)
+		result = LUV_ERR_NOMEM;
+	else if (argument[2] % PAGE_SIZE)
+		result = LUV_ERR_INVAL;
+	else if (!user_read(caller, gva(argument[2]), guest->cpuid, PAGE_SIZE))
+		result = LUV_ERR_FAULT;
+	done(&target);
+	return result;
+}
+
+s64 call_vcpu_statistics(struct vcpu *caller, const u64 argument[3])
+{
+	struct luv_vcpu_statistics statistics;
+	struct target target;
+	s64 result = argument_read(caller, argument[1], &statistics, sizeof(statistics));
+
+	if (result)
+		return result;
+	result = take(caller, argument[0], statistics.index, &target);
+	if (result)
+		return result;
+	statistics.runs = target.vcpu->guest->runs;
+	statistics.restarts = target.vcpu->guest->restarts;
+	memcpy(statistics.exits, target.vcpu->exits, sizeof(statistics.exits));
+	done(&target);
+	return argument_write(caller, argument[1], &statistics, sizeof(statistics));
+}

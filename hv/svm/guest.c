@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "svm/guest.h"
+
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/host.h"
+#include "mem/page.h"
+#include "svm/msrpm.h"
+#include "svm/vmcb.h"
+#include "vm/guest.h"
+#include "vm/vm.h"
+
+#define INTERCEPT_1                                                                                \
+	(VMCB_INTERCEPT_1_INTR | VMCB_INTERCEPT_1_NMI | VMCB_INTERCEPT_1_SMI |                     \
+	 VMCB_INTERCEPT_1_INIT | VMCB_INTERCEPT_1_RDPMC | VMCB_INTERCEPT_1_CPUID |                 \
+	 VMCB_INTERCEPT_1_INVD | VMCB_INTERCEPT_1_HLT | VMCB_INTERCEPT_1_INVLPGA |                 \
+	 VMCB_INTERCEPT_1_IO | VMCB_INTERCEPT_1_MSR | VMCB_INTERCEPT_1_FERR |                      \
+	 VMCB_INTERCEPT_1_SHUTDOWN)
+#define INTERCEPT_2                                                                                \
+	(VMCB_INTERCEPT_2_VMRUN | VMCB_INTERCEPT_2_VMMCALL | VMCB_INTERCEPT_2_VMLOAD |             \
+	 VMCB_INTERCEPT_2_VMSAVE | VMCB_INTERCEPT_2_STGI | VMCB_INTERCEPT_2_CLGI |                 \
+	 VMCB_INTERCEPT_2_SKINIT | VMCB_INTERCEPT_2_WBINVD | VMCB_INTERCEPT_2_MONITOR |            \
+	 VMCB_INTERCEPT_2_MWAIT | VMCB_INTERCEPT_2_XSETBV | VMCB_INTERCEPT_2_RDPRU)
+#define INTERCEPT_3                                                                                \
+	(VMCB_INTERCEPT_3_INVLPGB | VMCB_INTERCEPT_3_MCOMMIT | VMCB_INTERCEPT_3_TLBSYNC)
+
+/*
+ * #AC and #DB are intercepted although the guest gets them: a guest can make their delivery raise
+ * them again for ever, and no interrupt is taken meanwhile (CVE-2015-5307, CVE-2015-8104). #MC is dom0's.
+ */
+#define ALWAYS_EXCEPTIONS (BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC))
+
+#define FIRST_GUEST_ASID 2 /* 0 is root mode's, 1 dom0's */
+
+/* The MSRs that VMLOAD, VMSAVE, VMRUN and #VMEXIT switch: the guest has its own. */
+static const u32 switched_msrs[] = {
+	MSR_STAR,	    MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,
+	MSR_FS_BASE,	    MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
+	MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,
+};
+
+static u8 guest_msrpm[MSRPM_SIZE] ALIGNED(4096);
+static u8 guest_iopm[3 * PAGE_SIZE] ALIGNED(4096); /* APM 2 15.10.1 */
+
+/*
+ * Address space tags of one physical CPU. A tag is never given twice between two flushes, so a new tag is
+ * as good as a flush: that is how a vCPU's own flushes are made.
+ */
+static struct {
+	u64 generation; /* 0: nothing was given yet */
+	u32 next, count;
+} tags[CPU_MAX];
+
+void svm_guest_init(void)
+{
+	memset(guest_iopm, 0xff, sizeof(guest_iopm));
+	memset(guest_msrpm, 0xff, sizeof(guest_msrpm));
+	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
+		msrpm_pass(guest_msrpm, switched_msrs[i]);
+}
+
+bool svm_guest_create(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = page_alloc();
+
+	if (!vmcb)
+		return false;
+	vmcb->intercept_1 = INTERCEPT_1;
+	vmcb->intercept_2 = INTERCEPT_2;
+	vmcb->intercept_3 = INTERCEPT_3;
+	vmcb->iopm_base = image_to_hpa(guest_iopm).addr;
+	vmcb->msrpm_base = image_to_hpa(guest_msrpm).addr;
+	vmcb->v_intr = VMCB_V_INTR_MASKING;
+	vmcb->np_enable = 1;
+	vmcb->nested_cr3 = virt_to_hpa(vcpu->nested->root).addr;
+	vcpu->vendor = vmcb;
+	return true;
+}
+
+void svm_guest_intercepts(struct vcpu *vcpu)
+{
+	const struct guest *guest = vcpu->guest;
+	struct vmcb *vmcb = vcpu->vendor;
+
+	vmcb->intercept_exception = (u32)(ALWAYS_EXCEPTIONS | guest->debug_exceptions);
+	vmcb->intercept_1 = INTERCEPT_1;
+	vmcb->v_intr &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR);
+	/* A virtual interrupt that is intercepted the moment the guest could take it. */
+	if (guest->window_open) {
+		vmcb->intercept_1 |= VMCB_INTERCEPT_1_VINTR;
+		vmcb->v_intr |= VMCB_V_IRQ | VMCB_V_IGN_TPR;
+	}
+	/* Without virtual NMIs, IRET tells that the guest's handler is done. */
+	if (guest->nmi_blocked && !guest->nmi_return)
+		vmcb->intercept_1 |= VMCB_INTERCEPT_1_IRET;
+	vmcb->clean &= (u32)~(VMCB_CLEAN_I | VMCB_CLEAN_TPR);
+}
+
+void svm_guest_prepare(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vcpu->vendor;
+	struct guest *guest = vcpu->guest;
+	u32 cpu = vcpu->cpu->index;
+	u64 flushes = guest->vm->flushes;
+
+	if (!tags[cpu].count) {
+		tags[cpu].count = cpuid(0x8000000a, 0).ebx;
+		tags[cpu].next = tags[cpu].count;
+	}
+	/* With V_INTR_MASKING our IF at VMRUN decides whether a physical interrupt ends the guest
+	 * (APM 2 15.21.1); GIF keeps them from us. */
+	__asm__ volatile("sti" : : : "memory");
+	if (vmcb->tlb_control == VMCB_TLB_KEEP && guest->tag_cpu == cpu &&
+	    guest->tag_generation == tags[cpu].generation && guest->flush_seen == flushes)
+		return;
+	vmcb->tlb_control = VMCB_TLB_KEEP;
+	if (tags[cpu].next >= tags[cpu].count) {
+		tags[cpu].next = FIRST_GUEST_ASID;
+		tags[cpu].generation++;
+		vmcb->tlb_control = VMCB_TLB_FLUSH_ALL;
+	}
+	/* What the CPU cached of a VMCB is void when the VMCB was on another CPU (APM 2 15.15.1). */
+	vmcb->clean = guest->tag_cpu == cpu ? vmcb->clean & (u32)~VMCB_CLEAN_ASID : 0;
+	vmcb->asid = tags[cpu].next++;
+	guest->tag_cpu = cpu;
+	guest->tag_generation = tags[cpu].generation;
+	guest->flush_seen = flushes;
+}
+
+void svm_guest_exited(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vcpu->vendor;
+
+	__asm__ volatile("cli" : : : "memory");
+	if (vmcb->exit_code != VMEXIT_IRET)
+		return;
+	/* NMIs stay blocked until the IRET is done: until RIP has moved on. */
+	vcpu->guest->nmi_return = vmcb->rip;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a guest's vCPU has beyond struct vcpu. It belongs to whoever holds `running`: the CPU in RUN,
+ * or a call that looks at or changes its state. Nothing else touches it, but for `lapic`'s incoming bits.
+ */
+#ifndef VM_GUEST_H
+#define VM_GUEST_H
+
+#include "luvalley/vcpu.h"
+#include "vm/vcpu.h"
+
+struct vm;
+
+/* What the next RUN does with the client's answer before it enters the guest. */
+enum guest_finish {
+	FINISH_NOTHING,
+	FINISH_IN,
+	FINISH_RDMSR,
+	FINISH_WRMSR,
+};
+
+/* Why the inner loop ends. */
+enum guest_leave {
+	LEAVE_NOT,
+	LEAVE_TO_CLIENT, /* with the record in page->exit */
+	LEAVE_TO_DOM0,	 /* something physical is pending: RUN begins anew afterwards */
+};
+
+struct guest {
+	struct vm *vm;	/* immutable */
+	u32 index;	/* immutable */
+	bool running;	/* atomic: taken by compare and exchange */
+	struct luv_vcpu_page *page; /* immutable: the client's memory, hostile */
+	void *fpu;		    /* immutable: likewise */
+	const u8 *stop;		    /* immutable: likewise */
+
+	/* State that neither struct vcpu nor the vendor's structure holds. */
+	u64 dr[4];
+	u64 xcr0;
+	u64 tsc_aux, tsc_offset;
+	u64 spec_ctrl;
+	u64 apic_base;
+	struct luv_cpuid_entry *cpuid; /* one page, or NULL: all zeros */
+
+	/* Events. */
+	struct vcpu_event queued; /* an interrupt or exception of the client's that waits to be injected */
+	bool has_queued;
+	bool nmi_pending, nmi_blocked;
+	u64 nmi_return; /* RIP of the IRET that will unblock NMIs; 0: none seen */
+	bool window_open; /* ask for an exit when interrupts can be taken */
+	u64 request;	/* page->request of this RUN */
+	u64 debug_flags;
+	u32 debug_exceptions;
+	bool stepping; /* TF is ours, not the guest's */
+
+	enum guest_finish finish;
+	u8 finish_size, finish_length;
+	enum guest_leave leave;
+	bool unchecked; /* the client set registers since the last check (vm/state.c) */
+	bool restarting;
+
+	/* The TLB tag that the vendor gave it (svm/svm.c). */
+	u32 tag_cpu;
+	u64 tag_generation;
+	u64 flush_seen;
+
+	u64 runs, restarts;
+};
+_Static_assert(sizeof(struct guest) <= PAGE_SIZE, "a struct guest is one page");
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtual machines: who owns them, their memory slots and vCPUs, and their end.
+ *
+ * Locks: the table's lock guards handles and lifetimes; each VM's lock its slots, vCPUs and nested
+ * tables. The table's comes first. A call holds a VM by a reference (vm_get, vm_put); RUN holds it
+ * for as long as the guest runs, so a VM in RUN cannot be destroyed.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+
+#include "cpu/spinlock.h"
+#include "luvalley/vcpu.h"
+#include "mem/nested.h"
+#include "vm/vcpu.h"
+
+struct vm_slot {
+	u64 gpa, size; /* size 0: no slot */
+	u64 address;   /* in the owner's address space */
+	u64 flags;
+};
+
+struct vm {
+	struct spinlock lock;
+	u32 handle;	     /* immutable */
+	u64 address_space;   /* immutable: the owner's CR3 frame */
+	u64 owner_address;   /* immutable: of the owner's page, in its address space */
+	u64 *owner_page;     /* immutable: the same page, in ours */
+	u64 nonce;	     /* immutable: what we wrote there */
+	u64 flags;	     /* immutable: LUV_VM_ */
+	u32 references;	     /* the table's lock */
+	u32 running;	     /* lock: vCPUs in RUN */
+	u64 flushes;	     /* lock: counts changes that need a TLB flush before the next entry */
+	u64 last_slot;	     /* a hint, unlocked */
+	struct nested nested;		     /* lock */
+	struct vm_slot *slots;		     /* lock; one page */
+	struct vcpu *vcpu[LUV_VCPUS_MAX];    /* lock; set once each */
+};
+_Static_assert(sizeof(struct vm) <= PAGE_SIZE, "a struct vm is one page");
+_Static_assert(sizeof(struct vm_slot) * LUV_SLOTS_MAX <= PAGE_SIZE, "the slots are one page");
+
+/* CR3 without PCID and cache bits (APM 2 5.3.2): the name of an address space. */
+#define CR3_FRAME ((BIT(52) - 1) & ~(PAGE_SIZE - 1))
+
+/*
+ * Creates a VM for the address space; owner_page is the client's page at owner_address. Returns a
+ * handle, or LUV_ERR_NOMEM. When the table or the pool is exhausted, the VMs of dead owners are
+ * looked for first: is_dead tells.
+ */
+s64 vm_create(const struct virt_ops *ops, u64 address_space, u64 flags, u64 owner_address,
+	      u64 *owner_page, bool (*is_dead)(const struct vm *vm));
+
+/* The VM behind a handle of this address space, referenced; NULL otherwise. */
+struct vm *vm_get(u64 address_space, u64 handle);
+void vm_put(struct vm *vm);
+
+/* Ends the caller's VM and drops its reference. LUV_ERR_BUSY while anybody else holds one. */
+s64 vm_destroy(struct vm *vm);
+
+/* Adds, changes or removes a slot. LUV_ERR_INVAL, EXIST, NOENT, BUSY, NOMEM. */
+s64 vm_slot_set(struct vm *vm, const struct luv_slot *slot);
+
+/* The slot that backs an address: copied out; false without one. */
+bool vm_slot_find(struct vm *vm, gpa_t at, struct vm_slot *slot);
+
+/* Reads and clears dirty bits of a slot's pages. LUV_ERR_ as calls.h says. */
+s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap);
+
+/* Maps pages for a guest. False: the pool is exhausted. */
+bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access);
+
+/* Creates vCPU `index`; its pages in our view. LUV_ERR_EXIST, NOMEM. */
+s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_policy *policy,
+		   u32 index, struct luv_vcpu_page *page, void *fpu, const u8 *stop);
+
+/* The vCPU, taken for this CPU; NULL with *error NOENT or BUSY. */
+struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, s64 *error);
+void vm_vcpu_release(struct vcpu *vcpu);
+
+/* Around the time in which a vCPU may run: slots do not change meanwhile. */
+void vm_run_begin(struct vm *vm);
+void vm_run_end(struct vm *vm);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "vm/world.h"
+
+#include "cpu/crash.h"
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+#include "mem/page.h"
+#include "vm/guest.h"
+#include "vm/virt_ops.h"
+
+/* x87, SSE, AVX, MPX's two, AVX-512's three, PKRU (SDM 1 13.1). AMX's tiles would not fit a page. */
+#define XCR0_KNOWN (BIT(0) | BIT(1) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(9))
+
+#define FAMILY_ZEN	0x17
+#define FAMILY_HYGON	0x18
+#define FAMILY_ZEN3	0x19
+#define FAMILY_ZEN5	0x1a
+#define PRED_CMD_IBPB	BIT(0)
+
+/* Immutable after world_init. */
+static struct {
+	bool xsave, xss, tsc_aux, spec_ctrl, ibpb;
+	u64 xcr0;
+	struct state_limits limits;
+} has;
+
+static u32 family(void)
+{
+	u32 eax = cpuid(1, 0).eax;
+
+	return (eax >> 8 & 15) + (eax >> 20 & 0xff);
+}
+
+/*
+ * CPUs whose branch predictors do not keep a guest and the user process that runs it apart (VMSCAPE,
+ * CVE-2025-40300): Zen to Zen 5. dom0's kernel cannot know when its process has run a guest.
+ */
+static bool needs_ibpb(void)
+{
+	u32 f = family();
+
+	return cpuid(0x80000008, 0).ebx & BIT(12) &&
+	       (f == FAMILY_ZEN || f == FAMILY_HYGON || f == FAMILY_ZEN3 || f == FAMILY_ZEN5);
+}
+
+/* The CR4 bits that CPUID 1 and 7 announce (APM 2 3.1.3). */
+static u64 cr4_bits(void)
+{
+	struct cpuid basic = cpuid(1, 0), extended = cpuid(7, 0);
+	u64 bits = 0x7ff; /* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
+
+	bits |= extended.ecx & BIT(2) ? CR4_UMIP : 0;
+	bits |= extended.ecx & BIT(16) ? CR4_LA57 : 0;
+	bits |= extended.ebx & BIT(0) ? CR4_FSGSBASE : 0;
+	bits |= basic.ecx & BIT(17) ? CR4_PCIDE : 0;
+	bits |= basic.ecx & BIT(26) ? CR4_OSXSAVE : 0;
+	bits |= extended.ebx & BIT(7) ? CR4_SMEP : 0;
+	bits |= extended.ebx & BIT(20) ? CR4_SMAP : 0;
+	bits |= extended.ecx & BIT(3) ? CR4_PKE : 0;
+	return bits;
+}
+
+/* The largest set of known parts whose XSAVE area fits the page. */
+static u64 usable_xcr0(void)
+{
+	u64 xcr0 = cpuid(0xd, 0).eax & XCR0_KNOWN, size = 576;
+
+	for (u32 part = 2; part < 64; part++) {
+		struct cpuid at;
+
+		if (!(xcr0 & BIT(part)))
+			continue;
+		at = cpuid(0xd, part);
+		if (at.ebx + at.eax > LUV_XSAVE_SIZE_MAX)
+			xcr0 &= ~BIT(part);
+		else
+			size = max_u64(size, at.ebx + at.eax);
+	}
+	ASSERT(size <= LUV_XSAVE_SIZE_MAX);
+	return xcr0;
+}
+
+void world_init(void)
+{
+	struct cpuid sizes = cpuid(0x80000008, 0);
+
+	has.xsave = cpuid(1, 0).ecx & BIT(26);
+	has.xcr0 = has.xsave ? usable_xcr0() : BIT(0);
+	has.xss = has.xsave && cpuid(0xd, 1).eax & BIT(3);
+	has.tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
+	/* AMD: any of IBRS, STIBP, SSBD (APM 3 E.4.7). */
+	has.spec_ctrl = sizes.ebx & (BIT(14) | BIT(15) | BIT(24));
+	has.ibpb = needs_ibpb();
+	has.limits = (struct state_limits){
+		.physical_bits = (u8)sizes.eax,
+		.cr4 = cr4_bits(),
+		.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
+		.xcr0 = has.xcr0,
+	};
+	if (cpuid(0x80000001, 0).edx & BIT(25))
+		has.limits.efer |= EFER_FFXSR;
+}
+
+bool world_cpu_init(struct cpu *cpu)
+{
+	u64 cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
+
+	write_cr4(has.xsave ? cr4 | CR4_OSXSAVE : cr4);
+	if (!cpu->fpu)
+		cpu->fpu = page_alloc();
+	return cpu->fpu;
+}
+
+const struct state_limits *world_limits(void)
+{
+	return &has.limits;
+}
+
+u64 world_xcr0(void)
+{
+	return has.xcr0;
+}
+
+/* --- FPU ------------------------------------------------------------------------------------ */
+
+static void fpu_save(void *area)
+{
+	if (has.xsave)
+		__asm__ volatile("xsave64 (%0)"
+				 :
+				 : "r"(area), "a"((u32)has.xcr0), "d"((u32)(has.xcr0 >> 32))
+				 : "memory");
+	else
+		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+}
+
+/* False where the CPU answers #GP: reserved bits in the area. Parts of it may be loaded then. */
+static bool fpu_restore(const void *area)
+{
+	if (!has.xsave) {
+		__asm__ goto("1: fxrstor64 (%0)\n\t"
+			     ".pushsection .fixup, \"a\"\n\t"
+			     ".quad 1b, %l[fault]\n\t"
+			     ".popsection"
+			     :
+			     : "r"(area)
+			     : "memory"
+			     : fault);
+		return true;
+	}
+	__asm__ goto("1: xrstor64 (%0)\n\t"
+		     ".pushsection .fixup, \"a\"\n\t"
+		     ".quad 1b, %l[fault]\n\t"
+		     ".popsection"
+		     :
+		     : "r"(area), "a"((u32)has.xcr0), "d"((u32)(has.xcr0 >> 32))
+		     : "memory"
+		     : fault);
+	return true;
+fault:
+	return false;
+}
+
+/* XSETBV is slow and serializing; most often there is nothing to do. */
+static void set_xcr0(u64 from, u64 to)
+{
+	if (has.xsave && from != to)
+		xsetbv(to);
+}
+
+/* Leaves XCR0 at has.xcr0: all that we switch is enabled. */
+static void dom0_fpu_save(struct cpu *cpu)
+{
+	if (has.xsave) {
+		cpu->dom0_xcr0 = xgetbv();
+		set_xcr0(cpu->dom0_xcr0, has.xcr0);
+	}
+	fpu_save(cpu->fpu);
+}
+
+static void dom0_fpu_restore(struct cpu *cpu)
+{
+	ASSERT(fpu_restore(cpu->fpu));
+	set_xcr0(has.xcr0, cpu->dom0_xcr0);
+}
+
+/* --- debug registers and MSRs --------------------------------------------------------------- */
+
+static void debug_load(const u64 dr[4])
+{
+	write_dr0(dr[0]);
+	write_dr1(dr[1]);
+	write_dr2(dr[2]);
+	write_dr3(dr[3]);
+}
+
+static void debug_save(u64 dr[4])
+{
+	dr[0] = read_dr0();
+	dr[1] = read_dr1();
+	dr[2] = read_dr2();
+	dr[3] = read_dr3();
+}
+
+static void swap_msr(bool present, u32 msr, u64 *old, u64 new)
+{
+	if (!present)
+		return;
+	*old = rdmsr(msr);
+	if (*old != new)
+		wrmsr(msr, new);
+}
+
+static void restore_msr(bool present, u32 msr, u64 *now, u64 old)
+{
+	if (!present)
+		return;
+	*now = rdmsr(msr);
+	if (*now != old)
+		wrmsr(msr, old);
+}
+
+static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
+{
+	/* dom0 must not trace or count in the guest, nor may the guest inherit branch traps. */
+	swap_msr(true, MSR_DEBUGCTL, &dom0->debugctl, 0);
+	swap_msr(has.xss, MSR_XSS, &dom0->xss, 0);
+	swap_msr(has.tsc_aux, MSR_TSC_AUX, &dom0->tsc_aux, guest->tsc_aux);
+	/* Last: it may restrict our own speculation. */
+	swap_msr(has.spec_ctrl, MSR_SPEC_CTRL, &dom0->spec_ctrl, guest->spec_ctrl);
+}
+
+static void msrs_leave(const struct dom0_msrs *dom0, struct guest *guest)
+{
+	u64 ignored;
+
+	restore_msr(has.spec_ctrl, MSR_SPEC_CTRL, &guest->spec_ctrl, dom0->spec_ctrl);
+	if (has.ibpb)
+		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+	restore_msr(has.tsc_aux, MSR_TSC_AUX, &guest->tsc_aux, dom0->tsc_aux);
+	restore_msr(has.xss, MSR_XSS, &ignored, dom0->xss);
+	restore_msr(true, MSR_DEBUGCTL, &ignored, dom0->debugctl);
+}
+
+bool world_enter(struct vcpu *dom0, struct vcpu *guest)
+{
+	struct cpu *cpu = dom0->cpu;
+
+	dom0_fpu_save(cpu);
+	if (!fpu_restore(guest->guest->fpu)) {
+		dom0_fpu_restore(cpu);
+		return false;
+	}
+	set_xcr0(has.xcr0, guest->guest->xcr0);
+	debug_save(cpu->dom0_dr);
+	debug_load(guest->guest->dr);
+	msrs_enter(&cpu->dom0_msrs, guest->guest);
+	dom0->ops->switch_out(dom0);
+	if (guest->dirty)
+		guest->ops->store(guest);
+	guest->cpu = cpu;
+	guest->ops->switch_in(guest);
+	cpu->guest = guest;
+	return true;
+}
+
+void world_leave(struct vcpu *dom0, struct vcpu *guest)
+{
+	struct cpu *cpu = dom0->cpu;
+
+	cpu->guest = NULL;
+	guest->ops->switch_out(guest);
+	dom0->ops->switch_in(dom0);
+	msrs_leave(&cpu->dom0_msrs, guest->guest);
+	debug_save(guest->guest->dr);
+	debug_load(cpu->dom0_dr);
+	if (has.xsave) {
+		/* The guest may have changed it where XSETBV does not exit. */
+		guest->guest->xcr0 = xgetbv();
+		set_xcr0(guest->guest->xcr0, has.xcr0);
+	}
+	fpu_save(guest->guest->fpu);
+	dom0_fpu_restore(cpu);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Switching a physical CPU between dom0 and a guest: everything that entry and exit leave in the CPU's registers.
+ * Eager: whatever the guest or dom0 does, neither ever finds the other's values.
+ */
+#ifndef VM_WORLD_H
+#define VM_WORLD_H
+
+#include "vm/state.h"
+#include "vm/vcpu.h"
+
+/* What this machine has to switch; once, on the boot CPU. */
+void world_init(void);
+
+/* Prepares this CPU's root mode (CR4); and a page for dom0's FPU: false when there is none. */
+bool world_cpu_init(struct cpu *cpu);
+
+/* What guests' registers may hold. */
+const struct state_limits *world_limits(void);
+
+/*
+ * From dom0 to the guest; false when the client's FPU page holds what XRSTOR refuses (dom0's state is
+ * back then). world_leave stores the guest's FPU into that page.
+ */
+bool world_enter(struct vcpu *dom0, struct vcpu *guest);
+void world_leave(struct vcpu *dom0, struct vcpu *guest);
+
+/* The bits of XCR0 that guests may set. */
+u64 world_xcr0(void);
+
+#endif

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The machines that are booted, one entry each, and what is checked on them."""
+
+import subprocess
+
+from boot import checks
+from boot.machine import TOOLS, Boot, Case, check, must_fail
+
+PARTITION_START = 1 << 20  # tools/disk
+
+# Everywhere. Touching hidden memory changes what a second look finds, so it is done once a boot.
+BASIC = [
+    checks.cpus_held, checks.exits_grow, checks.memory_left, checks.hidden_reserved,
+    checks.kernel_content,
+]
+FULL = BASIC + [
+    checks.memory_budget, checks.cpuid_signature, checks.hidden_touched, checks.svm_locked,
+    checks.svme_off, checks.host_save_area, checks.svm_instructions, checks.kvm_declines,
+    checks.refuses_users, checks.acpi_tables,
+    checks.cpus_held, checks.exits_grow,  # all the same after what was tried
+]
+# QEMU keeps its translations over a reset, and GRUB's copying over pages that hold many of them takes
+# minutes. So the first boot does little, and the second everything.
+AGAIN = [checks.second_boot, *FULL]
+END = [checks.powered_off, checks.nothing_unexpected]
+
+DIRECT = {"kernel": "dom0", "initrd": "dom0"}
+CHAIN, MODULE = "chain boot", "direct boot"
+
+
+def refusal(name, sentence, prepare=None, at_end=(), **options):
+    return Case(name, options, seconds=60, refusal=sentence, at_end=[checks.refused(sentence), *at_end],
+                **({"prepare": prepare} if prepare else {}))
+
+
+def write_empty_disk(build, folder):
+    (folder / "empty.img").write_bytes(bytes(16 * 63 * 512))
+
+
+def write_garbage(build, folder):
+    (folder / "garbage").write_bytes(b"This is no kernel.\n" * 1000)
+
+
+def write_disk(build, folder, menu):
+    """dom0's disk with another GRUB menu."""
+    disk, file = folder / "disk.img", folder / "grub.cfg"
+    file.write_text(menu)
+    subprocess.run(["cp", "--sparse=always", build / "dom0.img", disk], check=True)
+    for request in "rm /boot/grub/grub.cfg", f"write {file} /boot/grub/grub.cfg":
+        subprocess.run(["debugfs", "-w", "-R", request, f"{disk}?offset={PARTITION_START}"],
+                       check=True, capture_output=True)
+
+
+def write_stubborn_disk(build, folder):
+    """Its GRUB starts Luvalley again and again."""
+    write_disk(build, folder, "multiboot /boot/luvalley.elf\nboot\n")
+
+
+def write_multiboot2_disk(build, folder):
+    menu = (TOOLS / "dom0/grub.cfg").read_text()
+    write_disk(build, folder, menu.replace("multiboot /boot", "multiboot2 /boot"))
+
+
+second_refused = check("the first Luvalley started, the second did not")(checks.refuses_exactly_once)
+
+CASES = [
+    Case("direct, pc, virtio, 5 GiB, 4 CPUs",
+         {"mem": "5G", "smp": "4", "append": "reboot=t", **DIRECT},
+         [Boot(BASIC + [checks.boot_log(MODULE), checks.apic_mode("trap")], "reboot"),
+          Boot(AGAIN + [checks.cpu_replugged])],
+         at_end=[*END, checks.triple_faulted]),
+    Case("chain from Multiboot, pc, IDE, 2 CPUs, forced crash",
+         {"boot": "multiboot", "disk_bus": "ide", "smp": "2", "luvalley_options": "debug=crash"},
+         [Boot(BASIC + [checks.boot_log(CHAIN)], "luvalley crash --yes; sleep 60"),
+          Boot(AGAIN + [checks.report_survived, checks.cpu_replugged])],
+         at_end=[checks.powered_off, checks.report_on_consoles]),
+    Case("chain from GRUB, pc, virtio, 512 MiB, 1 CPU",
+         {"mem": "512M", "smp": "1", "luvalley_options": "nonsense=1"},
+         [Boot(BASIC + [checks.boot_log(CHAIN), checks.unknown_option], "reboot"),
+          Boot(AGAIN + [checks.no_report, checks.bad_calls])],
+         at_end=END),
+    Case("direct, q35, virtio, 2 CPUs, apic=direct",
+         {"machine": "q35", "smp": "2", "luvalley_options": "apic=direct", **DIRECT},
+         [Boot(FULL + [checks.boot_log(MODULE), checks.apic_mode("direct"), checks.rests,
+                       checks.bad_calls])],
+         at_end=END),
+    Case("chain by Multiboot 2, q35, AHCI, 2 CPUs",
+         {"machine": "q35", "disk_bus": "ahci", "smp": "2", "disk": "{folder}/disk.img"},
+         [Boot(FULL + [checks.boot_log(CHAIN)])],
+         prepare=write_multiboot2_disk, at_end=END, seconds=300),
+    # The checks themselves: where there is no Luvalley, they must say so.
+    Case("without Luvalley, pc, virtio, 2 CPUs",
+         {"hypervisor": "none", "smp": "2"},
+         [Boot([checks.memory_bare, checks.kernel_content, *map(must_fail, (
+             checks.cpus_held, checks.exits_grow, checks.memory_left, checks.hidden_reserved,
+             checks.memory_budget, checks.cpuid_signature, checks.hidden_touched, checks.svm_locked,
+             checks.svme_off, checks.host_save_area, checks.kvm_declines, checks.refuses_users,
+             checks.acpi_tables, checks.boot_log(CHAIN), checks.bad_calls, checks.no_report,
+             checks.second_boot))])],
+         at_end=[checks.powered_off, must_fail(checks.nothing_unexpected),
+                 must_fail(checks.triple_faulted), must_fail(checks.report_on_consoles)]),
+    refusal("no AMD-V", "this CPU has no AMD-V (SVM)", cpu="svm-off", boot="multiboot"),
+    refusal("no nested paging", "has no nested paging", cpu="no-npt", boot="multiboot"),
+    refusal("too little memory", "too little memory: Luvalley needs", mem="64M", boot="multiboot"),
+    refusal("a boot drive that is not there", "cannot read the boot disk", boot="multiboot",
+            luvalley_options="boot=hd7"),
+    refusal("a disk without a boot sector", "no boot disk: the first sector is not bootable",
+            write_empty_disk, boot="multiboot", disk="{folder}/empty.img"),
+    refusal("a module that is no kernel", "Module 1 is no Linux kernel", write_garbage, kernel="{folder}/garbage"),
+    refusal("SVM disabled: Luvalley started in dom0", "AMD-V (SVM) is disabled by the firmware",
+            write_stubborn_disk, [second_refused], disk="{folder}/disk.img"),
+    Case("direct, q35, virtio, 2 GiB, 8 CPUs",
+         {"machine": "q35", "mem": "2G", "smp": "8", **DIRECT},
+         [Boot(BASIC, "reboot"), Boot(AGAIN + [checks.cpu_replugged])],
+         at_end=END, seconds=600, slow=True),
+]

@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What must hold in dom0 on Luvalley. The programs `cpu`, `memory` and `calls` are in dom0/."""
+
+import re
+
+from boot.machine import Failed, check, expect, last_words, squeezed
+
+SPINS = 5000
+PAGE = 4096
+
+CPUID_1_ECX_HYPERVISOR = 1 << 31
+CPUID_80000001_ECX_SVM = 1 << 2
+EFER_SVME = 1 << 12
+VM_CR_LOCKED_OFF = 0x18  # SVMDIS | LOCK
+
+# Budget: 2 MiB and 48 KiB a CPU besides the pool; the range is cut at 2 MiB, and one page lies low.
+HELD_KIB = 2048
+HELD_KIB_A_CPU = 48
+# What no system sees of a PC's memory: the ROMs below 1 MiB and the firmware's tables.
+FIRMWARE_KIB = 1024
+
+
+# --- CPUs ----------------------------------------------------------------------------------------
+
+@check("every CPU is held and runs dom0", 'echo "[$(nproc),"; luvalley status --json; echo ]')
+def cpus_held(trial):
+    online, status = trial.json()
+    count = trial.case.cpus
+    expect(online == count, f"dom0 runs {online} CPUs of {count}")
+    expect(status["cpus_held"] == count, f"Luvalley holds {status['cpus_held']} CPUs of {count}")
+    expect(status["cpus_in_dom0"] == count, f"{status['cpus_in_dom0']} of {count} CPUs are in dom0")
+    for cpu in status["cpus"]:
+        expect(cpu["in_dom0"] and cpu["starts"] >= 1, f"CPU {cpu['cpu']} was never started: {cpu}")
+        expect(cpu["exits"]["total"] > 0, f"CPU {cpu['cpu']} never left dom0: {cpu}")
+
+
+def exits_by_apic_id(status, reason):
+    return {cpu["apic_id"]: cpu["exits"][reason] for cpu in status["cpus"]}
+
+
+# A CPU that runs dom0 outside guest mode looks healthy; only its count stands still.
+@check("CPUID exits are counted on each CPU",
+       f"""echo '['; luvalley status --json
+       for cpu in $(seq 0 $(($(nproc) - 1))); do echo ,; cpu spin $cpu {SPINS}; done
+       echo ,; luvalley status --json; echo ']'""")
+def exits_grow(trial):
+    before, *apic_ids, after = trial.json()
+    before, after = (exits_by_apic_id(status, "cpuid") for status in (before, after))
+    expect(len(set(apic_ids)) == trial.case.cpus, f"dom0 could use the CPUs {apic_ids} only")
+    for apic_id in apic_ids:
+        grown = after[apic_id] - before[apic_id]
+        expect(grown >= SPINS, f"CPU with APIC ID {apic_id} executed {SPINS} CPUIDs, of which "
+               f"Luvalley saw {grown}: it runs outside guest mode")
+
+
+@check("a CPU taken off and put back is still held",
+       """set -e
+       echo '['; luvalley status --json
+       echo 0 >/sys/devices/system/cpu/cpu1/online
+       echo 1 >/sys/devices/system/cpu/cpu1/online
+       echo ,; cpu spin 1 1000; echo ,; luvalley status --json; echo ']'""")
+def cpu_replugged(trial):
+    before, apic_id, after = trial.json()
+    then, now = ([cpu for cpu in status["cpus"] if cpu["apic_id"] == apic_id][0]
+                 for status in (before, after))
+    expect(now["starts"] == then["starts"] + 1, f"it was started {now['starts'] - then['starts']} times")
+    expect(now["exits"]["cpuid"] >= then["exits"]["cpuid"] + 1000, "it runs outside guest mode")
+
+
+@check("dom0 at rest leaves guest mode for nothing",
+       "echo '['; luvalley status --json; echo ,; sleep 2; luvalley status --json; echo ']'")
+def rests(trial):
+    before, after = trial.json()
+    for then, now in zip(before["cpus"], after["cpus"]):
+        grown = {name: now["exits"][name] - count for name, count in then["exits"].items()
+                 if name not in ("cpuid", "call", "total") and now["exits"][name] != count}
+        expect(not grown, f"CPU {now['cpu']}, in 2 s: {grown}")
+
+
+def apic_mode(mode):
+    @check(f"the APIC mode is {mode}", "luvalley status --json")
+    def judge(trial):
+        found = trial.json()["apic"]
+        expect(found == mode, f"it is {found}")
+    return judge
+
+
+@check("CPUID hides the hypervisor bit and shows the signature",
+       "cpu cpuid 1; cpu cpuid 0x40000000; grep -c hypervisor /proc/cpuinfo")
+def cpuid_signature(trial):
+    first, ours, flags = trial.lines
+    ecx = int(first.split()[2], 16)
+    expect(not ecx & CPUID_1_ECX_HYPERVISOR, f"leaf 1 ECX is {ecx:#x}")
+    name = b"".join(int(word, 16).to_bytes(4, "little") for word in ours.split()[1:])
+    expect(name == b"LuvalleyLuva", f"leaf 40000000h says {name}")
+    expect(flags == "0", "/proc/cpuinfo shows the flag hypervisor")
+
+
+# --- memory --------------------------------------------------------------------------------------
+
+def ranges(iomem, what):
+    """[(first, last)] of /proc/iomem's top level."""
+    found = re.findall(rf"^([0-9a-f]+)-([0-9a-f]+) : {what}$", iomem, re.M)
+    return [(int(first, 16), int(last, 16)) for first, last in found]
+
+
+def system_ram_kib(iomem):
+    found = ranges(iomem, "System RAM")
+    expect(found, "/proc/iomem shows no RAM")
+    return sum(last + 1 - first for first, last in found) // 1024
+
+
+@check("dom0 has all memory but the firmware's", "cat /proc/iomem")
+def memory_bare(trial):
+    missing = trial.case.memory_kib - system_ram_kib(trial.output)
+    expect(0 <= missing <= FIRMWARE_KIB, f"{missing} KiB are missing")
+
+
+@check("dom0 has all memory but what Luvalley says it holds",
+       "luvalley status --json | tr -d '\\n'; echo; cat /proc/iomem")
+def memory_left(trial):
+    held = re.search(r'"memory_held_kib": (\d+)', trial.output)
+    expect(held, f"luvalley status says nothing of it: {trial.lines[:1]}")
+    held = int(held[1])
+    missing = trial.case.memory_kib - held - system_ram_kib(trial.output)
+    expect(0 <= missing <= FIRMWARE_KIB, f"{missing} KiB are missing besides the {held} KiB held")
+
+
+@check("the memory held is within its budget", "luvalley status --json")
+def memory_budget(trial):
+    status = trial.json()
+    used = status["memory_held_kib"] - status["pool_size_kib"]
+    budget = HELD_KIB + HELD_KIB_A_CPU * trial.case.cpus
+    expect(0 < used <= budget, f"{used} KiB besides the pool; the budget is {budget} KiB")
+    expect(0 < status["pool_free_kib"] <= status["pool_size_kib"], f"the pool: {status}")
+
+
+@check("the hidden range is reserved in dom0's memory map",
+       """memory hidden || exit
+       luvalley status --json | tr -d '\\n' | grep -o '"memory_held_kib": [0-9]*' | grep -o '[0-9]*$'
+       cat /proc/iomem""")
+def hidden_reserved(trial):
+    trial.succeeded()
+    base, held = int(trial.lines[0], 16), int(trial.lines[1]) * 1024 - PAGE
+    reserved = ranges(trial.output, "Reserved")
+    expect(any(first <= base and base + held - 1 <= last for first, last in reserved),
+           f"{base:#x} to {base + held:#x} is not: {reserved}")
+
+
+# The trampoline is the first page of what is reserved at the end of base memory. Linux itself reads
+# there at boot (it looks for an iBFT), so touches are compared with the log, not counted from 0.
+@check("dom0 writes and reads hidden memory, and nothing stops",
+       """set -e
+       held=$(luvalley status --json | tr -d '\\n' | grep -o '"memory_held_kib": [0-9]*' | grep -o '[0-9]*$')
+       base=$(memory hidden)
+       low=0x$(grep -i ': Reserved' /proc/iomem | grep -o '^000[89][0-9a-f]*' | head -1)
+       last=$((base + held * 1024 - 8192))
+       for place in $low "$base 3" $last; do
+           set -- $place
+           memory write $1 ${2:-1}; memory read $1 ${2:-1}
+       done
+       printf '%x\\n' $low $base $((base + 4096)) $((base + 8192)) $last
+       luvalley status --json | grep -o '"hidden_touches": [0-9]*' | grep -o '[0-9]*$'
+       luvalley log""")
+def hidden_touched(trial):
+    trial.succeeded()
+    for line in trial.lines[:6]:
+        expect(re.fullmatch(r"(\d+) of \1 pages hold the pattern", line), f"of its junk page: {line}")
+    touched, count = set(trial.lines[6:11]), int(trial.lines[11])
+    logged = re.findall(r"dom0 touched hidden memory at 0x([0-9a-f]+)", trial.output)
+    expect(len(logged) == len(set(logged)) and set(logged) == touched, f"{touched}, but the log names {logged}")
+    expect(count == len(touched), f"{len(touched)} pages were touched, Luvalley counted {count}")
+
+
+# --- AMD-V ---------------------------------------------------------------------------------------
+
+@check("the SVM flag shows, VM_CR says disabled and locked",
+       """modprobe msr; cpu cpuid 0x80000001
+       for cpu in $(seq 0 $(($(nproc) - 1))); do
+           cpu read $cpu 0xc0010114; cpu write $cpu 0xc0010114 0; cpu read $cpu 0xc0010114
+       done""")
+def svm_locked(trial):
+    ecx = int(trial.lines[0].split()[2], 16)
+    expect(ecx & CPUID_80000001_ECX_SVM, f"leaf 80000001h ECX is {ecx:#x}")
+    expect(trial.lines[1:] == ["0x18", "written", "0x18"] * trial.case.cpus,
+           f"VM_CR read, written with 0 and read again: {trial.lines[1:]}")
+
+
+@check("EFER.SVME reads 0 and cannot be set",
+       """modprobe msr
+       for cpu in $(seq 0 $(($(nproc) - 1))); do
+           efer=$(cpu read $cpu 0xc0000080); echo $efer
+           cpu write $cpu 0xc0000080 $((efer | 1 << 12)); cpu write $cpu 0xc0000080 $efer
+           cpu read $cpu 0xc0000080
+       done""")
+def svme_off(trial):
+    expect(len(trial.lines) == 4 * trial.case.cpus, last_words(trial.output))
+    for cpu in range(trial.case.cpus):
+        first, with_svme, as_it_was, last = trial.lines[4 * cpu:4 * cpu + 4]
+        expect(not int(first, 16) & EFER_SVME, f"CPU {cpu}: EFER is {first}")
+        expect(with_svme == "EIO", f"CPU {cpu}: setting SVME: {with_svme}")
+        expect(as_it_was == "written" and last == first, f"CPU {cpu}: EFER rewritten: {as_it_was}, {last}")
+
+
+@check("VM_HSAVE_PA reads 0 and cannot be written",
+       "modprobe msr; cpu read 0 0xc0010117; cpu write 0 0xc0010117 0x1000; cpu read 0 0xc0010117")
+def host_save_area(trial):
+    expect(trial.lines == ["0", "EIO", "0"], f"read, written, read: {trial.lines}")
+
+
+@check("SVM instructions raise exceptions", "cpu illegal")
+def svm_instructions(trial):
+    got = dict(line.split() for line in trial.lines)
+    expect(len(got) == 7 and set(got.values()) <= {"ILL", "SEGV"}, f"{got}")
+
+
+@check("kvm_amd declines", "modprobe kvm_amd; echo $?; dmesg; test ! -e /dev/kvm")
+def kvm_declines(trial):
+    trial.succeeded()
+    expect(trial.lines[0] != "0" and "modprobe" in trial.output, "modprobe kvm_amd succeeded")
+    expect(re.search(r"kvm.*(disabled|not supported)", trial.output), "the kernel says nothing of it")
+
+
+# --- calls and tools -----------------------------------------------------------------------------
+
+@check("bad calls get the errors of the contract", "calls")
+def bad_calls(trial):
+    wrong = [line for line in trial.lines if not line.startswith("ok ")]
+    expect(not wrong and trial.status == 0 and len(trial.lines) > 20, "; ".join(wrong) or trial.output)
+
+
+@check("who is not root is told so",
+       """user="setpriv --reuid=65534 --regid=65534 --clear-groups"
+       $user luvalley status; echo "@log"; $user luvalley log""")
+def refuses_users(trial):
+    sentence = "only root may read the hypervisor's key"
+    status, _, log = trial.output.partition("@log")
+    expect(sentence in status and "cpuid" not in status, f"luvalley status: {last_words(status)}")
+    expect(sentence in log and trial.status == 1, f"luvalley log ({trial.status}): {last_words(log)}")
+
+
+@check("the ACPI tables are whole, LUVY is root's only",
+       """ls /sys/firmware/acpi/tables; stat -c %a /sys/firmware/acpi/tables/LUVY
+       dmesg | grep -E 'ACPI.*(Error|Warning|ncorrect|nvalid)'""")
+def acpi_tables(trial):
+    words = trial.output.split()
+    missing = {"LUVY", "APIC", "FACP", "DSDT"} - set(words)
+    expect(not missing, f"missing: {missing}")
+    expect("400" in words, f"LUVY's mode: {last_words(trial.output)}")
+    expect("ACPI" not in trial.output, last_words(trial.output))
+
+
+def boot_log(how):
+    @check("luvalley log tells of the boot", "luvalley log")
+    def judge(trial):
+        trial.succeeded()
+        version = r"^Luvalley (version )?\d+\.\d+|^version \d"
+        cpus = trial.case.cpus
+        for wanted in version, rf"on {cpus} CPU", "KiB hidden at 0x", f"dom0 starts: {how}":
+            expect(re.search(wanted, trial.output, re.M), f"nothing like '{wanted}' in: {trial.output}")
+    return judge
+
+
+@check("an unknown option is complained about", "luvalley log")
+def unknown_option(trial):
+    for text in trial.output, trial.log("serial.log"), trial.log("hypervisor.log"):
+        expect("Option 'nonsense=1' is ignored" in text, f"not in: {last_words(text)}")
+
+
+@check("no crash report where nothing crashed", "luvalley log --previous")
+def no_report(trial):
+    expect("no crash report has survived" in trial.output, last_words(trial.output))
+
+
+@check("dom0's kernel complains about nothing", "dmesg")
+def kernel_content(trial):
+    bad = r"BUG:|WARNING: CPU|Call Trace|Oops|general protection|soft lockup|failed to respond|do_IRQ"
+    found = [line for line in trial.lines if re.search(bad, line)]
+    expect(trial.lines and not found, "; ".join(found[:5]) or "dmesg is empty")
+
+
+@check("it is the disk's second boot", "echo $LUVALLEY_BOOT")
+def second_boot(trial):
+    expect(trial.output.strip() == "2", f"it is boot {trial.output.strip()}")
+
+
+# --- ends ----------------------------------------------------------------------------------------
+
+@check("power-off ends the machine")
+def powered_off(trial):
+    expect(trial.machine_status == 0, f"tools/machine ended with status {trial.machine_status}")
+
+
+@check("Luvalley met nothing unexpected")
+def nothing_unexpected(trial):
+    log = trial.log("hypervisor.log")
+    expect(log, "its log is empty")
+    for word in "CRASH", "unexpected", "cannot be mapped", "cannot be followed":
+        expect(word not in log, last_words(log))
+
+
+@check("the triple fault came to Luvalley")
+def triple_faulted(trial):
+    expect("dom0's triple fault resets the machine" in trial.log("hypervisor.log"),
+           last_words(trial.log("hypervisor.log")))
+
+
+REPORT = ["CRASH of version", "dom0 asked for it on CPU", "rsp ", "cr0 ", "call trace:",
+          r"call_debug_crash\+0x", r"run_dom0\+0x", "last exits", "end of crash report"]
+
+
+def judge_report(text, where):
+    for wanted in REPORT:
+        expect(re.search(wanted, text), f"no '{wanted}' {where}: {last_words(text, 2000)}")
+
+
+@check("the crash report survived the reset", "luvalley --version; luvalley log --previous")
+def report_survived(trial):
+    trial.succeeded()
+    judge_report(trial.output, "in luvalley log --previous")
+    version = trial.lines[0].split()[-1]
+    expect(re.search(rf"CRASH of (version )*{re.escape(version)}\b", trial.output),
+           f"it does not name version {version}")
+
+
+@check("the crash report was on the serial and the debug console")
+def report_on_consoles(trial):
+    for name in "serial.log", "hypervisor.log":
+        judge_report(trial.log(name), f"in {name}")
+
+
+def refused(sentence):
+    """On the screen that the user looks at, and in the logs."""
+    @check("it is refused in words")
+    def judge(trial):
+        for name in "display.txt", "hypervisor.log", "serial.log":
+            text = trial.log(name)
+            # The BIOS stub of a chain boot knows no debug console.
+            if name == "hypervisor.log" and "dom0 starts" in text:
+                continue
+            expect(squeezed(sentence) in squeezed(text), f"'{sentence}' is not in {name}: {last_words(text)}")
+    return judge
+
+
+def refuses_exactly_once(trial):
+    """Used where a second Luvalley is refused: the first must have started dom0."""
+    log = trial.log("hypervisor.log")
+    if log.count("cannot start") != 1 or "dom0 starts" not in log:
+        raise Failed(last_words(log))

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the guests execute: each payload once for 16, 32 and 64-bit code. They are copied to
+ * CODE (tests/guest/machine.h), so they only use relative addresses. Their registers come from the
+ * client: EDI points to memory-mapped I/O (with ES as base), ESI to the data page.
+ */
+	.section .rodata
+
+.macro begin name, bits
+	.balign 16
+	.global payload_\name\()_\bits
+payload_\name\()_\bits:
+.endm
+
+.macro end name, bits
+	.global payload_\name\()_\bits\()_end
+payload_\name\()_\bits\()_end:
+.endm
+
+.macro payloads bits
+
+begin io \bits
+	movb	$0x41, %al
+	outb	%al, $0x10
+	movw	$0x1234, %dx
+	movl	$0x89abcdef, %eax
+	outl	%eax, %dx
+	outw	%ax, %dx
+	inb	$0x11, %al
+	outl	%eax, %dx
+	inw	%dx, %ax
+	outl	%eax, %dx
+	inl	%dx, %eax
+	outl	%eax, %dx
+	hlt
+end io \bits
+
+/* Two bytes each, three with REP. */
+begin string \bits
+	rep outsb
+	outsb
+	rep insb
+	insb
+	hlt
+end string \bits
+
+begin mmio \bits
+	movl	%eax, %es:(%edi)
+	movl	%es:(%edi), %eax
+	outl	%eax, $0x10
+	hlt
+end mmio \bits
+
+begin cpuid \bits
+	cpuid
+	outl	%eax, $0x10
+	movl	%ebx, %eax
+	outl	%eax, $0x10
+	movl	%ecx, %eax
+	outl	%eax, $0x10
+	movl	%edx, %eax
+	outl	%eax, $0x10
+	hlt
+end cpuid \bits
+
+begin exceptions \bits
+	int3
+	ud2
+	xorl	%ecx, %ecx
+	divl	%ecx
+	hlt
+end exceptions \bits
+
+begin fault \bits
+	movl	(%esi), %eax
+	hlt
+end fault \bits
+
+begin msr \bits
+	rdmsr
+	outl	%eax, $0x10
+	movl	%edx, %eax
+	outl	%eax, $0x10
+	wrmsr
+	wrmsr
+	hlt
+end msr \bits
+
+begin vmmcall \bits
+	vmmcall
+	hlt
+end vmmcall \bits
+
+begin vmcall \bits
+	vmcall
+	hlt
+end vmcall \bits
+
+begin triple \bits
+	ud2
+end triple \bits
+
+begin window \bits
+	outb	%al, $0x10
+	sti
+	nop
+9:	pause
+	jmp	9b
+end window \bits
+
+begin handler \bits
+	movb	$0x69, %al
+	outb	%al, $0x12
+.if \bits == 64
+	iretq
+.else
+	iret
+.endif
+end handler \bits
+
+begin step \bits
+	nop
+	nop
+	nop
+	nop
+	hlt
+end step \bits
+
+begin spin \bits
+9:	jmp	9b
+end spin \bits
+
+/* ECX steps of a generator in EAX: tests/guest/restart.c computes the same. */
+begin work \bits
+9:	imull	$69069, %eax, %eax
+	incl	%eax
+	decl	%ecx
+	jnz	9b
+	hlt
+end work \bits
+
+begin add \bits
+9:	lock incl (%esi)
+	decl	%ecx
+	jnz	9b
+	hlt
+end add \bits
+
+/* ECX pages from ESI on. */
+begin dirty \bits
+9:	movb	$1, (%esi)
+	addl	$4096, %esi
+	decl	%ecx
+	jnz	9b
+	hlt
+end dirty \bits
+
+/* Fills the data page with what it reads back from the SSE registers. */
+begin sse \bits
+	movups	(%esi), %xmm0
+	outb	%al, $0x10
+	movups	%xmm0, 16(%esi)
+	hlt
+end sse \bits
+
+/* A self-IPI through the x2APIC, and its end. */
+begin lapic \bits
+	movl	$0x83f, %ecx
+	movl	$0x40, %eax
+	xorl	%edx, %edx
+	wrmsr
+	sti
+	nop
+	outb	%al, $0x10
+	hlt
+	outb	%al, $0x13
+	cli
+	hlt
+end lapic \bits
+
+begin lapic_handler \bits
+	movb	$0x69, %al
+	outb	%al, $0x12
+	movl	$0x80b, %ecx
+	xorl	%eax, %eax
+	xorl	%edx, %edx
+	wrmsr
+.if \bits == 64
+	iretq
+.else
+	iret
+.endif
+end lapic_handler \bits
+
+.endm
+
+
+	.code16
+	payloads 16
+	.code32
+	payloads 32
+	.code64
+	payloads 64
+
+	.section .note.GNU-stack, "", @progbits

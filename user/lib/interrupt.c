@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/luvalley.h"
+
+#include <string.h>
+
+#include "lib/call.h"
+
+static const struct luv_span nothing = {NULL, 0};
+
+int luv_interrupt(int vm, struct luv_interrupt *interrupt)
+{
+	_Alignas(64) struct luv_interrupt copy = *interrupt;
+	_Static_assert(sizeof(copy) <= 64, "struct luv_interrupt");
+	const uintptr_t argument[3] = {(uintptr_t)vm, (uintptr_t)&copy, 0};
+	int result = luv_call_with(LUV_CALL_INTERRUPT, argument,
+				   (struct luv_span){&copy, sizeof(copy)}, nothing);
+
+	if (result >= 0)
+		interrupt->kick = copy.kick;
+	return result;
+}
+
+int luv_lapic_read(int vm, unsigned index, uint8_t registers[LUV_LAPIC_SIZE])
+{
+	_Alignas(LUV_LAPIC_SIZE) uint8_t copy[LUV_LAPIC_SIZE];
+	const uintptr_t argument[3] = {(uintptr_t)vm, index, (uintptr_t)copy};
+	int result = luv_call_with(LUV_CALL_LAPIC_READ, argument,
+				   (struct luv_span){copy, sizeof(copy)}, nothing);
+
+	if (result >= 0)
+		memcpy(registers, copy, sizeof(copy));
+	return result;
+}
+
+int luv_lapic_write(int vm, unsigned index, const uint8_t registers[LUV_LAPIC_SIZE])
+{
+	_Alignas(LUV_LAPIC_SIZE) uint8_t copy[LUV_LAPIC_SIZE];
+	const uintptr_t argument[3] = {(uintptr_t)vm, index, (uintptr_t)copy};
+
+	memcpy(copy, registers, sizeof(copy));
+	return luv_call_with(LUV_CALL_LAPIC_WRITE, argument,
+			     (struct luv_span){copy, sizeof(copy)}, nothing);
+}
