@@ -23,11 +23,17 @@ WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow 
 
 # --- the hypervisor -------------------------------------------------------------------------
 
+# Root mode has all memory mapped, and any process can call: no indirect branch may be steered by what a
+# program left in the predictors.
+RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline,-mindirect-branch=thunk-inline \
+	-mindirect-branch-register)
+
 # Only general registers: dom0's vector state stays in place while we run. No red zone, because faults
 # in root mode push onto the running stack.
 HV_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-omit-frame-pointer -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -Wframe-larger-than=1536 \
+	-fno-jump-tables $(RETPOLINE) \
 	-Ihv -Iinclude -MMD -MP
 HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S))
 HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
@@ -135,6 +141,13 @@ $(B)/guest/guest-tests: $(GUEST_OBJS) $(B)/user/libluvalley.a
 
 .PHONY: guest-tests
 guest-tests: $(B)/guest/guest-tests
+
+# --- the demo
+
+demo:
+	tools/packages build machine
+	$(MAKE) all
+	tools/demo
 
 # --- host unit tests ------------------------------------------------------------------------
 

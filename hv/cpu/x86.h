@@ -44,10 +44,16 @@
 #define RFLAGS_RF    BIT(16)
 #define RFLAGS_VM    BIT(17)
 
+#define VECTOR_DE 0
 #define VECTOR_DB 1
 #define VECTOR_NMI 2
+#define VECTOR_BP 3
+#define VECTOR_OF 4
 #define VECTOR_UD 6
 #define VECTOR_DF 8
+#define VECTOR_TS 10
+#define VECTOR_NP 11
+#define VECTOR_SS 12
 #define VECTOR_GP 13
 #define VECTOR_PF 14
 #define VECTOR_AC 17
@@ -101,6 +107,18 @@ static inline u8 inb(u16 port)
 
 	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
 	return value;
+}
+
+/*
+ * The index, or 0 where it is not below count, without a branch that could be mispredicted: for indices
+ * that somebody else chose (Spectre, variant 1).
+ */
+static inline u64 index_nospec(u64 index, u64 count)
+{
+	u64 mask;
+
+	__asm__("cmp %2, %1\n\tsbb %0, %0" : "=r"(mask) : "r"(index), "r"(count) : "cc");
+	return index & mask;
 }
 
 static inline void cpu_relax(void)

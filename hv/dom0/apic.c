@@ -220,8 +220,9 @@ static u32 modify(struct vcpu *vcpu, enum mov_kind kind, u32 now, u32 operand)
 
 static enum code_size code_size(struct vcpu *vcpu)
 {
-	if (instruction_in_64bit_mode(vcpu))
+	if (vcpu->code64)
 		return CODE_64;
+	vcpu_need(vcpu, VCPU_SEGMENTS);
 	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? CODE_32 : CODE_16;
 }
 

@@ -76,7 +76,7 @@ static struct cpuid filtered(u32 leaf, u32 subleaf)
 
 static u32 signature_word(u32 index)
 {
-	const char *s = LUV_CPUID_SIGNATURE + 4 * index;
+	const char *s = &LUV_CPUID_SIGNATURE[4 * index];
 
 	return (u32)(u8)s[0] | (u32)(u8)s[1] << 8 | (u32)(u8)s[2] << 16 | (u32)(u8)s[3] << 24;
 }

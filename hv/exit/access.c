@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "exit/access.h"
 
-#include "cpu/msr.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/page.h"
@@ -122,12 +121,10 @@ bool user_write(struct vcpu *vcpu, gva_t to, const void *from, u64 size)
 
 static gva_t instruction_address(struct vcpu *vcpu)
 {
-	const struct segment *cs = &vcpu->segments.seg[SEG_CS];
-
-	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
-	if (vcpu->control.efer & EFER_LMA && cs->attributes & SEGMENT_LONG)
+	if (vcpu->code64)
 		return gva(vcpu->rip);
-	return gva((u32)(cs->base + vcpu->rip));
+	vcpu_need(vcpu, VCPU_SEGMENTS);
+	return gva((u32)(vcpu->segments.seg[SEG_CS].base + vcpu->rip));
 }
 
 unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)

@@ -58,6 +58,15 @@ static void exception_exit(struct vcpu *vcpu)
 	vcpu_raise(vcpu, vector, has_error, error);
 }
 
+/* Where the CPU does not report it (TCG); an address-size prefix is not seen then. */
+static u64 default_address_size(struct vcpu *vcpu)
+{
+	if (vcpu->code64)
+		return 8;
+	vcpu_need(vcpu, VCPU_SEGMENTS);
+	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? 4 : 2;
+}
+
 static void io_exit(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
@@ -73,11 +82,7 @@ static void io_exit(struct vcpu *vcpu)
 
 		record->io.flags |= LUV_IO_STRING | (vcpu->exit.io.rep ? LUV_IO_REP : 0);
 		record->io.segment = vcpu->exit.io.in ? SEG_ES : vcpu->exit.io.segment;
-		if (!size)
-			size = instruction_in_64bit_mode(vcpu)				     ? 8
-			       : vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? 4
-											     : 2;
-		record->io.address_bits = size * 8;
+		record->io.address_bits = 8 * (size ? size : default_address_size(vcpu));
 		return;
 	}
 	if (vcpu->exit.io.in) {

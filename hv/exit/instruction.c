@@ -10,13 +10,6 @@
 
 #define DR6_BS BIT(14)
 
-bool instruction_in_64bit_mode(struct vcpu *vcpu)
-{
-	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
-	return vcpu->control.efer & EFER_LMA &&
-	       vcpu->segments.seg[SEG_CS].attributes & SEGMENT_LONG;
-}
-
 bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_size)
 {
 	u8 bytes[INSN_MAX];
@@ -25,7 +18,7 @@ bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_si
 	if (vcpu->exit.length)
 		return true;
 	count = code_fetch(vcpu, bytes, sizeof(bytes));
-	vcpu->exit.length = (u8)insn_length(bytes, count, instruction_in_64bit_mode(vcpu), opcode,
+	vcpu->exit.length = (u8)insn_length(bytes, count, vcpu->code64, opcode,
 					    opcode_size);
 	return vcpu->exit.length;
 }
@@ -50,7 +43,7 @@ static void single_step(struct vcpu *vcpu)
 void instruction_retire(struct vcpu *vcpu)
 {
 	vcpu->rip += vcpu->exit.length;
-	if (!instruction_in_64bit_mode(vcpu))
+	if (!vcpu->code64)
 		vcpu->rip = (u32)vcpu->rip;
 	vcpu->rflags &= ~RFLAGS_RF;
 	vcpu_need(vcpu, VCPU_CONTROL);

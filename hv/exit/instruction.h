@@ -15,7 +15,4 @@ bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_si
 /* Steps over the instruction: RIP, RF and interrupt shadow cleared, #DB if TF is set. */
 void instruction_retire(struct vcpu *vcpu);
 
-/* True in 64-bit mode (not in compatibility mode). */
-bool instruction_in_64bit_mode(struct vcpu *vcpu);
-
 #endif

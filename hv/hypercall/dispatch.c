@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "hypercall/dispatch.h"
 
+#include "cpu/x86.h"
 #include "exit/instruction.h"
 #include "hypercall/call.h"
 #include "hypercall/session.h"
@@ -44,7 +45,10 @@ static const struct call calls[LUV_CALL_COUNT] = {
 
 static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
 {
-	if (number >= LUV_CALL_COUNT || !calls[number].run)
+	if (number >= LUV_CALL_COUNT)
+		return LUV_ERR_NOSYS;
+	number = index_nospec(number, LUV_CALL_COUNT);
+	if (!calls[number].run)
 		return LUV_ERR_NOSYS;
 	if (calls[number].needs_session && !session_valid(vcpu, argument[0]))
 		return LUV_ERR_PERM;
@@ -64,7 +68,7 @@ static void restart(struct vcpu *vcpu)
 void hypercall_exit(struct vcpu *vcpu)
 {
 	static const u8 vmmcall[] = {0x0f, 0x01, 0xd9};
-	u64 mask = instruction_in_64bit_mode(vcpu) ? UINT64_MAX : UINT32_MAX;
+	u64 mask = vcpu->code64 ? UINT64_MAX : UINT32_MAX;
 	u64 argument[3] = {
 		vcpu->gpr[GPR_RDI] & mask,
 		vcpu->gpr[GPR_RSI] & mask,

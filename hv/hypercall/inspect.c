@@ -2,6 +2,7 @@
 /* The calls that look at the hypervisor: query, log, statistics; and the one that tests its end. */
 #include "cpu/crash.h"
 #include "cpu/log.h"
+#include "cpu/x86.h"
 #include "exit/access.h"
 #include "hypercall/argument.h"
 #include "hypercall/call.h"
@@ -125,7 +126,7 @@ s64 call_cpu_statistics(struct vcpu *vcpu, const u64 argument[3])
 		return result;
 	if (statistics.cpu >= cpu_count)
 		return LUV_ERR_NOENT;
-	cpu = cpu_slot((u32)statistics.cpu);
+	cpu = cpu_slot((u32)index_nospec(statistics.cpu, cpu_count));
 	statistics.apic_id = cpu->apic_id;
 	statistics.in_dom0 = __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_IN_DOM0;
 	statistics.starts = cpu->starts;

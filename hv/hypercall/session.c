@@ -7,11 +7,13 @@
 #include "lib/string.h"
 #include "vm/vm.h"
 
-#define SESSIONS 256
+#define SESSIONS	  256
+#define WRONG_HANDLES_MAX 64
 
 struct session {
 	u64 address_space; /* CR3's frame */
 	u32 handle;	   /* 0: free */
+	u32 wrong_handles; /* tries from this address space */
 	u64 opened;	   /* order of opening */
 };
 
@@ -42,11 +44,28 @@ u64 session_address_space(struct vcpu *vcpu)
 	return vcpu->control.cr3 & CR3_FRAME;
 }
 
+/*
+ * lock is held. Address spaces are reused by the kernel, and a session may outlive its process: whoever
+ * tries handles loses what it might have found.
+ */
 static struct session *find(u64 space, u64 handle)
 {
+	struct session *found = NULL;
+
 	for (u32 i = 0; i < SESSIONS && handle; i++) {
-		if (table[i].handle == handle && table[i].address_space == space)
-			return &table[i];
+		if (table[i].handle && table[i].address_space == space) {
+			if (table[i].handle == handle)
+				found = &table[i];
+			else
+				table[i].wrong_handles++;
+		}
+	}
+	if (found)
+		return found;
+	for (u32 i = 0; i < SESSIONS; i++) {
+		if (table[i].address_space == space &&
+		    table[i].wrong_handles >= WRONG_HANDLES_MAX)
+			table[i].handle = 0;
 	}
 	return NULL;
 }
@@ -87,7 +106,11 @@ s64 session_open(struct vcpu *vcpu, const u64 key[3])
 	while (!handle);
 	spin_lock(&lock);
 	session = free_or_oldest();
-	*session = (struct session){space, handle, ++openings};
+	*session = (struct session){
+		.address_space = space,
+		.handle = handle,
+		.opened = ++openings,
+	};
 	spin_unlock(&lock);
 	return handle;
 }

@@ -483,14 +483,17 @@ static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
 }
 
 /*
- * An event whose delivery the exit interrupted is delivered again (APM 2 15.20); a software
- * interrupt's instruction is simply executed again.
+ * An event whose delivery the exit interrupted is delivered again (APM 2 15.20). What an instruction
+ * asked for (INTn; INT3 and INTO, which come as exceptions) is asked for again by executing it.
  */
 static u64 interrupted_event(const struct vmcb *vmcb)
 {
 	u64 event = vmcb->exit_int_info;
+	u8 vector = (u8)event;
 
 	if (!(event & VMCB_EVENT_VALID) || VMCB_EVENT_TYPE(event) == VMCB_EVENT_SOFTWARE)
+		return 0;
+	if (VMCB_EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return 0;
 	return event;
 }
@@ -518,6 +521,7 @@ static void svm_enter(struct vcpu *vcpu)
 	vcpu->gpr[GPR_RSP] = vmcb->rsp;
 	vcpu->rip = vmcb->rip;
 	vcpu->rflags = vmcb->rflags;
+	vcpu->code64 = vmcb->efer & EFER_LMA && vmcb->cs.attributes & SEGMENT_LONG;
 	decode_exit(vmcb, &vcpu->exit);
 	if (vcpu->exit.reason == LUV_EXIT_MSR)
 		vcpu->exit.msr.index = (u32)vcpu->gpr[GPR_RCX];

@@ -372,7 +372,7 @@ static u32 divide_shift(const struct lapic *l)
 	return ((l->divide >> 1 & 4) + (l->divide & 3) + 1) & 7;
 }
 
-/* Both directions round up. A count is below 2^39 bus ticks: no product reaches 2^64. */
+/* A count is below 2^39 bus ticks: no product here reaches 2^64. */
 static u64 count_to_tsc(const struct lapic *l, u32 count)
 {
 	u64 ticks = (u64)count << divide_shift(l);
@@ -380,12 +380,12 @@ static u64 count_to_tsc(const struct lapic *l, u32 count)
 	return (ticks * l->tsc_khz + LAPIC_BUS_KHZ - 1) / LAPIC_BUS_KHZ;
 }
 
+/* The smallest count that lasts that long, so that saving and restoring loses nothing. */
 static u32 tsc_to_count(const struct lapic *l, u64 tsc)
 {
-	u64 ticks = (tsc * LAPIC_BUS_KHZ + l->tsc_khz - 1) / l->tsc_khz;
+	u64 ticks = (tsc - 1) * LAPIC_BUS_KHZ / l->tsc_khz;
 
-	return (u32)min_u64((ticks + BIT(divide_shift(l)) - 1) >> divide_shift(l),
-			    l->initial_count);
+	return (u32)(ticks >> divide_shift(l)) + 1;
 }
 
 static u64 add_saturating(u64 a, u64 b)

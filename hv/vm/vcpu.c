@@ -15,15 +15,34 @@ void vcpu_need(struct vcpu *vcpu, u32 groups)
 	vcpu->valid |= missing;
 }
 
+/* APM 2 8.2.9: an exception of either kind while one of these is delivered makes a double fault. */
+static bool makes_double_fault(const struct vcpu_event *first, u8 second)
+{
+	const u32 contributory = BIT(VECTOR_DE) | BIT(VECTOR_TS) | BIT(VECTOR_NP) |
+				 BIT(VECTOR_SS) | BIT(VECTOR_GP);
+
+	if (first->type != EVENT_EXCEPTION || second >= 32)
+		return false;
+	if (BIT(second) & contributory)
+		return BIT(first->vector) & (contributory | BIT(VECTOR_PF));
+	return second == VECTOR_PF && first->vector == VECTOR_PF;
+}
+
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
 {
-	struct vcpu_event event = {
+	struct vcpu_event first, event = {
 		.vector = vector,
 		.type = EVENT_EXCEPTION,
 		.has_error = has_error,
 		.error = error,
 	};
 
+	if (vcpu->ops->interrupted(vcpu, &first) && makes_double_fault(&first, vector))
+		event = (struct vcpu_event){
+			.vector = VECTOR_DF,
+			.type = EVENT_EXCEPTION,
+			.has_error = true,
+		};
 	vcpu->ops->inject(vcpu, &event);
 }
 

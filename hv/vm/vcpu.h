@@ -137,6 +137,7 @@ struct vcpu {
 	u64 rip, rflags;
 	struct vcpu_exit exit;
 	u32 valid, dirty;
+	bool code64; /* after an exit: it ran in 64-bit mode (CS.L) */
 	bool active; /* its FS, GS, LDTR, TR and system call MSRs are in this CPU's registers */
 	struct vcpu_control control;
 	struct vcpu_segments segments;

@@ -40,7 +40,7 @@ struct virt_ops {
 	/* Runs the guest until it exits; fills exit, gpr, rip, rflags. */
 	void (*enter)(struct vcpu *vcpu);
 	/* Waits in root mode for a real INIT and STARTUP: never returns. */
-	void (*park)(void) __attribute__((__noreturn__));
+	void (*park)(void);
 	/* Takes an INIT that an exit reported and left pending. */
 	void (*take_init)(void);
 };

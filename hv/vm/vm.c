@@ -7,6 +7,8 @@
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
 
+#define WRONG_HANDLES_MAX 64
+
 static struct spinlock table_lock;
 static struct vm *table[LUV_VMS_MAX]; /* table_lock */
 
@@ -119,10 +121,17 @@ struct vm *vm_get(u64 address_space, u64 handle)
 
 	spin_lock(&table_lock);
 	vm = table[handle % LUV_VMS_MAX];
-	if (vm && vm->handle == handle && vm->address_space == address_space)
-		vm->references++;
-	else
+	if (vm && vm->address_space != address_space)
 		vm = NULL;
+	/* Address spaces are reused: whoever has a dead owner's may not try handles for long. */
+	if (vm && vm->handle != handle) {
+		vm->wrong_handles++;
+		vm = NULL;
+	}
+	if (vm && vm->wrong_handles >= WRONG_HANDLES_MAX)
+		vm = NULL;
+	if (vm)
+		vm->references++;
 	spin_unlock(&table_lock);
 	return vm;
 }
@@ -341,12 +350,14 @@ void vm_run_end(struct vm *vm)
 
 struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, s64 *error)
 {
-	struct vcpu *vcpu = index < LUV_VCPUS_MAX
-				    ? __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE)
-				    : NULL;
+	struct vcpu *vcpu;
 	bool expected = false;
 
 	*error = LUV_ERR_NOENT;
+	if (index >= LUV_VCPUS_MAX)
+		return NULL;
+	index = index_nospec(index, LUV_VCPUS_MAX);
+	vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
 	if (!vcpu)
 		return NULL;
 	*error = LUV_ERR_BUSY;

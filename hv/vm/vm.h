@@ -29,6 +29,7 @@ struct vm {
 	u64 nonce;	     /* immutable: what we wrote there */
 	u64 flags;	     /* immutable: LUV_VM_ */
 	u32 references;	     /* the table's lock */
+	u32 wrong_handles;   /* the table's lock: tries that named this VM's place wrongly */
 	u32 running;	     /* lock: vCPUs in RUN */
 	u64 flushes;	     /* lock: counts changes that need a TLB flush before the next entry */
 	u64 last_slot;	     /* a hint, unlocked */

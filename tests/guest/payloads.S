@@ -163,37 +163,7 @@ begin sse \bits
 	hlt
 end sse \bits
 
-/* A self-IPI through the x2APIC, and its end. */
-begin lapic \bits
-	movl	$0x83f, %ecx
-	movl	$0x40, %eax
-	xorl	%edx, %edx
-	wrmsr
-	sti
-	nop
-	outb	%al, $0x10
-	hlt
-	outb	%al, $0x13
-	cli
-	hlt
-end lapic \bits
-
-begin lapic_handler \bits
-	movb	$0x69, %al
-	outb	%al, $0x12
-	movl	$0x80b, %ecx
-	xorl	%eax, %eax
-	xorl	%edx, %edx
-	wrmsr
-.if \bits == 64
-	iretq
-.else
-	iret
-.endif
-end lapic_handler \bits
-
 .endm
-
 
 	.code16
 	payloads 16
