@@ -132,7 +132,7 @@ $(B)/tests/guest/%.c.o: tests/guest/%.c Makefile
 $(B)/tests/guest/%.S.o: tests/guest/%.S Makefile
 	@mkdir -p $(@D)
 	$(say) AS $<
-	$(CC) -MMD -MP -Itests -c $< -o $@
+	$(CC) -MMD -MP -Itests -Iinclude -c $< -o $@
 
 $(B)/guest/guest-tests: $(GUEST_OBJS) $(B)/user/libluvalley.a
 	@mkdir -p $(@D)

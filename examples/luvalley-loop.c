@@ -14,7 +14,7 @@
 #include "lib/luvalley.h"
 #include "lib/pin.h"
 
-#define MEMORY	  0x200000u /* what the guests have, from address 0 on */
+#define MEMORY	  0xa0000u /* what the guests have, from address 0 on */
 #define HANDLER	  0x2000u
 #define CODE	  0x1000u
 #define STACK	  0x8000u
@@ -133,8 +133,8 @@ static void start_long(struct machine *machine)
 	static const uint64_t words[][2] = {
 	    {0x10000, 0x11003}, /* page tables: two levels that lead to */
 	    {0x11000, 0x12003},
-	    {0x12000, 0x83},		  /* 2 MiB of memory, and */
-	    {0x12008, 0x200083},	  /* 2 MiB of nothing */
+	    {0x12000, 0x83},		  /* the first 2 MiB, and */
+	    {0x12008, 0x200083},	  /* the next, where there is nothing */
 	    {0x7008, 0x00af9b000000ffff}, /* GDT: 8 is 64-bit code, */
 	    {0x7010, 0x00cf93000000ffff}, /* 16 is data */
 	    /* IDT: a gate to 8:HANDLER */
@@ -260,7 +260,8 @@ static void machine_run(int session, const char *name, void (*start)(struct mach
 	    .stop = (uintptr_t)others + 8192,
 	};
 
-	machine.vm = luv_vm_create(session, 0, others);
+	machine.vm =
+	    luv_vm_create(session, &(struct luv_vm_create){.owner_page = (uintptr_t)others});
 	check(machine.vm, "create the VM");
 	check(luv_slot_set(machine.vm, &slot), "give it memory");
 	check(luv_vcpu_create(machine.vm, &create), "create the vCPU");

@@ -85,7 +85,7 @@ boot_entry:
 
 	movl $PHYS(boot_pml4), %eax
 	movl %eax, %cr3
-	movl $0x20, %eax /* PAE */
+	movl $0x60, %eax /* MCE PAE */
 	movl %eax, %cr4
 	movl $0xc0000080, %ecx /* EFER: LME, NXE */
 	rdmsr

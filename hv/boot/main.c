@@ -30,6 +30,7 @@
 #include "exit/run.h"
 #include "hypercall/call.h"
 #include "hypercall/session.h"
+#include "lib/layout.h"
 #include "mem/host.h"
 #include "mem/page.h"
 #include "mem/ram.h"
@@ -47,6 +48,7 @@ static struct options options;
 static struct placement place;
 static struct acpi_root acpi;
 static bool has_acpi;
+static u32 listed_cpus; /* in the MADT; 0: there is none */
 static const struct virt_ops *ops;
 static struct mem_map dom0_map; /* what dom0 is told */
 
@@ -64,18 +66,31 @@ static void use_consoles(void)
 		console_use_serial(options.com[i].port, options.com[i].baud);
 }
 
+/* What the direct map does not reach is nobody's: dom0's calls could not name it. */
+static void limit_map(void)
+{
+	u64 end = mem_map_ram_end(&boot.map);
+
+	if (end <= DIRECT_SIZE)
+		return;
+	if (!mem_map_set(&boot.map, DIRECT_SIZE, end - DIRECT_SIZE, MEM_RESERVED))
+		refuse("the firmware's memory map has too many ranges (%u)", boot.map.count);
+	hv_log("RAM from 0x%llx on is not used, by dom0 either", (unsigned long long)DIRECT_SIZE);
+}
+
 static void read_loader(u32 magic, u32 info)
 {
 	const char *wrong = multiboot_parse(magic, info, early_view(), &boot);
+	const char *line = wrong ? "" : boot.cmdline;
 
-	options_parse(wrong ? "" : boot.cmdline, &options, complain, NULL);
+	/* Twice: nobody can see complaints before the consoles are chosen. */
+	options_parse(line, &options, NULL, NULL);
 	use_consoles();
 	hv_log("version %s", hv_version);
 	if (wrong)
 		refuse("%s", wrong);
-	/* Once more, now that somebody can see the complaints. */
-	if (boot.cmdline[0])
-		options_parse(boot.cmdline, &options, complain, NULL);
+	options_parse(line, &options, complain, NULL);
+	limit_map();
 }
 
 static void choose_vendor(void)
@@ -95,28 +110,39 @@ static void choose_vendor(void)
 		refuse("%s", wrong);
 }
 
+/* An xAPIC's IPIs have 8 bits for the destination, and FFh is all CPUs. */
+static bool can_be_started(u32 apic_id)
+{
+	return apic_id < 0xff || apic_is_x2apic();
+}
+
 /* The boot CPU is number 0, the others follow in the MADT's order. */
 static void count_cpus(void)
 {
-	u32 all, limit = options.cpus ? (u32)min_u64(options.cpus, CPU_MAX) : CPU_MAX;
+	u32 limit = options.cpus ? (u32)min_u64(options.cpus, CPU_MAX) : CPU_MAX;
+	u32 by_cpuid = smp_initial_apic_id(), out_of_reach = 0;
+	const struct phys_view *view = firmware_view(&boot.map);
 	static u32 ids[CPU_MAX];
 
-	has_acpi = acpi_find_root(early_view(), &acpi);
-	all = has_acpi ? acpi_madt_cpus(early_view(), &acpi, ids, CPU_MAX) : 0;
-	if (!all)
+	has_acpi = acpi_find_root(view, &acpi);
+	listed_cpus = has_acpi ? acpi_madt_cpus(view, &acpi, ids, CPU_MAX) : 0;
+	if (!listed_cpus)
 		hv_log("no ACPI table names the CPUs: only the boot CPU is used");
-	smp_apic_ids[0] = smp_initial_apic_id();
-	for (u32 i = 0; i < min_u64(all, CPU_MAX); i++) {
-		if (ids[i] != smp_apic_ids[0] && cpu_count < limit)
+	smp_apic_ids[0] = apic_id_at_boot(by_cpuid);
+	for (u32 i = 0; i < min_u64(listed_cpus, CPU_MAX); i++) {
+		if (ids[i] == smp_apic_ids[0] || ids[i] == by_cpuid)
+			continue;
+		if (!can_be_started(ids[i]))
+			out_of_reach++;
+		else if (cpu_count < limit)
 			smp_apic_ids[cpu_count++] = ids[i];
 	}
-	if (all > cpu_count)
-		hv_log("%u of %u CPUs are used; dom0 must not start the others", cpu_count, all);
-}
-
-static void describe_crash(void (*print)(const char *format, ...))
-{
-	run_describe(print);
+	if (out_of_reach)
+		hv_log("%u CPUs have APIC IDs above 254, which need x2APIC mode: switch it on in the "
+		       "firmware's setup", out_of_reach);
+	if (listed_cpus > cpu_count)
+		hv_log("%u of %u CPUs are used; dom0 cannot start the others", cpu_count,
+		       listed_cpus);
 }
 
 static u32 crash_cpu(void)
@@ -174,7 +200,7 @@ static void edit_memory_map(void)
 	dom0_map = boot.map;
 	/* The rest of base memory above the low pages, too: 40:13 ends below them. */
 	while (mem_map_type(&dom0_map, low_end) == MEM_RAM && low_end < 0xa0000)
-		low_end += KIB;
+		low_end += PAGE_SIZE;
 	if (!mem_map_set(&dom0_map, place.low.base, low_end - place.low.base, MEM_RESERVED) ||
 	    !mem_map_set(&dom0_map, place.base, place.size, MEM_RESERVED) ||
 	    !mem_map_set(&dom0_map, place.acpi_page, PAGE_SIZE, MEM_RESERVED))
@@ -215,7 +241,7 @@ static u64 show_tables(void)
 
 	session_init(options.key != KEY_NONE);
 	if (has_acpi)
-		rsdp = firmware_show_luvy(firmware_view(), &acpi, hpa(place.acpi_page));
+		rsdp = firmware_show_luvy(firmware_view(&boot.map), &acpi, hpa(place.acpi_page));
 	if (!rsdp)
 		hv_log("no usable ACPI tables: dom0 finds no table LUVY, so its root has no key");
 	return rsdp;
@@ -264,13 +290,18 @@ static void prepare_dom0(struct vcpu *vcpu, u64 rsdp)
 	hv_log("dom0 starts: chain boot from BIOS drive 0x%x", boot_drive());
 }
 
+/* Without the trap dom0 could start a CPU that is not ours, outside guest mode. */
+static bool keeps_apic_trap(void)
+{
+	return options.apic == APIC_MODE_TRAP || listed_cpus != cpu_count ||
+	       (options.apic == APIC_MODE_DEFAULT && !ops->init_exits());
+}
+
 /* On the boot CPU's own stack, in the final place. */
 static noreturn void main_on_cpu_stack(void)
 {
-	static const struct crash_hooks hooks = {describe_crash, crash_cpu, crash_finish};
+	static const struct crash_hooks hooks = {run_describe, crash_cpu, crash_finish};
 	struct cpu *cpu = this_cpu();
-	bool trap = options.apic == APIC_MODE_TRAP ||
-		    (options.apic == APIC_MODE_DEFAULT && !ops->init_exits());
 	u64 rsdp;
 
 	crash_set_hooks(&hooks);
@@ -278,7 +309,7 @@ static noreturn void main_on_cpu_stack(void)
 	hide_memory();
 	world_init();
 	check_pages(launch_cpu_on(cpu, ops));
-	dom0_apic_init(trap);
+	dom0_apic_init(keeps_apic_trap());
 	start_other_cpus();
 	rsdp = show_tables();
 	answer_calls();

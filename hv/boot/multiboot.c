@@ -84,31 +84,21 @@ ASSERT_SIZE(struct map_entry2, 24);
 /* For a string that stands in no structure which would bound it. */
 #define STRING_UNLIMITED BOOT_CMDLINE_MAX
 
-static const char damaged_map[] = "The boot loader's memory map is damaged.";
-static const char damaged_tag[] = "The boot loader's information is damaged.";
-
-/* Copies once, because the bytes may change under us. */
-static bool read_at(const struct phys_view *view, u64 address, void *to, u64 size)
-{
-	const void *from = phys_at(view, address, size);
-
-	if (from)
-		memcpy(to, from, size);
-	return from;
-}
+static const char damaged_map[] = "the boot loader's memory map is damaged";
+static const char damaged_tag[] = "the boot loader's information is damaged";
 
 /* A terminated string of at most size bytes, the terminator included. */
 static const char *read_string(const struct phys_view *view, u64 address, u64 size, char *to)
 {
 	for (u64 i = 0; i < min_u64(size, BOOT_CMDLINE_MAX); i++) {
-		if (!read_at(view, address + i, &to[i], 1))
-			return "The boot loader's command line lies outside of memory.";
+		if (!phys_read(view, address + i, &to[i], 1))
+			return "the boot loader's command line lies outside of memory";
 		if (!to[i])
 			return NULL;
 	}
 	if (size < BOOT_CMDLINE_MAX)
-		return "The boot loader's command line has no end.";
-	return "The boot loader passed a command line of more than 1023 characters.";
+		return "the boot loader's command line has no end";
+	return "the boot loader passed a command line of more than 1023 characters";
 }
 
 static void drop_front(char *s, size_t count)
@@ -165,9 +155,9 @@ static const char *add_module(struct boot_info *boot, u32 start, u32 end)
 	struct boot_module *module = &boot->module[boot->module_count];
 
 	if (boot->module_count == BOOT_MODULES_MAX)
-		return "The boot loader passed more than 4 modules.";
+		return "the boot loader passed more than 4 modules";
 	if (start >= end)
-		return "The boot loader passed an empty module.";
+		return "the boot loader passed an empty module";
 	module->base = start;
 	module->size = end - start;
 	boot->module_count++;
@@ -183,7 +173,7 @@ static char *last_module_cmdline(struct boot_info *boot)
 static const char *add_range(struct boot_info *boot, u64 base, u64 length, u32 type)
 {
 	if (!mem_map_add(&boot->map, base, length, type))
-		return "The boot loader's memory map has more than 128 entries.";
+		return "the boot loader's memory map has more than 128 entries";
 	return NULL;
 }
 _Static_assert(MEM_MAP_MAX == 128, "the sentences say so");
@@ -204,9 +194,9 @@ static const char *parse_modules1(const struct phys_view *view, const struct inf
 		struct module1 module;
 		const char *error;
 
-		if (!read_at(view, info->mods_addr + i * sizeof(module), &module,
+		if (!phys_read(view, info->mods_addr + i * sizeof(module), &module,
 			     sizeof(module)))
-			return "The boot loader's list of modules lies outside of memory.";
+			return "the boot loader's list of modules lies outside of memory";
 		error = add_module(boot, module.start, module.end);
 		if (!error && module.cmdline)
 			error = read_string(view, module.cmdline, STRING_UNLIMITED,
@@ -229,7 +219,7 @@ static const char *parse_map1(const struct phys_view *view, const struct info1 *
 		struct map_entry1 entry;
 		const char *error;
 
-		if (end - at < sizeof(entry) || !read_at(view, at, &entry, sizeof(entry)) ||
+		if (end - at < sizeof(entry) || !phys_read(view, at, &entry, sizeof(entry)) ||
 		    entry.size < sizeof(entry) - sizeof(entry.size) ||
 		    entry.size > end - at - sizeof(entry.size))
 			return damaged_map;
@@ -246,10 +236,10 @@ static const char *parse1(const struct phys_view *view, u64 address, struct boot
 	struct info1 info;
 	const char *error = NULL;
 
-	if (!read_at(view, address, &info, sizeof(info)))
-		return "The boot loader's information lies outside of memory.";
+	if (!phys_read(view, address, &info, sizeof(info)))
+		return "the boot loader's information lies outside of memory";
 	if (!(info.flags & INFO1_MEMORY_MAP))
-		return "The boot loader passed no memory map.";
+		return "the boot loader passed no memory map";
 	if (info.flags & INFO1_BOOT_DEVICE)
 		set_boot_drive(boot, info.boot_device >> 24);
 	if (info.flags & INFO1_CMDLINE)
@@ -270,7 +260,7 @@ static const char *parse_module2(const struct phys_view *view, u64 address, u32 
 	struct tag_module tag;
 	const char *error;
 
-	if (size < sizeof(tag) || !read_at(view, address, &tag, sizeof(tag)))
+	if (size < sizeof(tag) || !phys_read(view, address, &tag, sizeof(tag)))
 		return damaged_tag;
 	error = add_module(boot, tag.start, tag.end);
 	if (!error && size > sizeof(tag))
@@ -286,12 +276,12 @@ static const char *parse_map2(const struct phys_view *view, u64 address, u32 siz
 	struct map_entry2 entry;
 	const char *error;
 
-	if (size < sizeof(tag) || !read_at(view, address, &tag, sizeof(tag)) ||
+	if (size < sizeof(tag) || !phys_read(view, address, &tag, sizeof(tag)) ||
 	    tag.entry_size < sizeof(entry))
 		return damaged_map;
 	for (u64 at = sizeof(tag); at < size; at += tag.entry_size) {
 		if (tag.entry_size > size - at ||
-		    !read_at(view, address + at, &entry, sizeof(entry)))
+		    !phys_read(view, address + at, &entry, sizeof(entry)))
 			return damaged_map;
 		error = add_range(boot, entry.base, entry.length, entry.type);
 		if (error)
@@ -305,7 +295,7 @@ static const char *parse_boot_device2(const struct phys_view *view, u64 address,
 {
 	struct tag_boot_device tag;
 
-	if (size < sizeof(tag) || !read_at(view, address, &tag, sizeof(tag)))
+	if (size < sizeof(tag) || !phys_read(view, address, &tag, sizeof(tag)))
 		return damaged_tag;
 	set_boot_drive(boot, tag.drive);
 	return NULL;
@@ -335,16 +325,16 @@ static const char *parse2(const struct phys_view *view, u64 address, struct boot
 	struct info2 info;
 	struct tag tag;
 
-	if (!read_at(view, address, &info, sizeof(info)))
-		return "The boot loader's information lies outside of memory.";
+	if (!phys_read(view, address, &info, sizeof(info)))
+		return "the boot loader's information lies outside of memory";
 	if (info.total_size > INFO_SIZE_MAX)
-		return "The boot loader's information is damaged: it has an impossible size.";
+		return "the boot loader's information is damaged: it has an impossible size";
 	/* Tags begin on 8-byte boundaries. */
 	for (u64 at = sizeof(info); range_within(at, sizeof(tag), 0, info.total_size);
 	     at = align_up(at + tag.size, 8)) {
 		const char *error;
 
-		if (!read_at(view, address + at, &tag, sizeof(tag)) || tag.size < sizeof(tag) ||
+		if (!phys_read(view, address + at, &tag, sizeof(tag)) || tag.size < sizeof(tag) ||
 		    tag.size > info.total_size - at)
 			return damaged_tag;
 		if (tag.type == TAG_END)
@@ -353,7 +343,7 @@ static const char *parse2(const struct phys_view *view, u64 address, struct boot
 		if (error)
 			return error;
 	}
-	return "The boot loader's information is damaged: it has no end.";
+	return "the boot loader's information is damaged: it has no end";
 }
 
 /* --- both ------------------------------------------------------------------------------------
@@ -362,13 +352,15 @@ static const char *parse2(const struct phys_view *view, u64 address, struct boot
 static const char *check(struct boot_info *boot)
 {
 	if (!mem_map_normalise(&boot->map))
-		return "The boot loader's memory map has too many overlapping entries.";
+		return "the boot loader's memory map has too many overlapping entries";
+	if (!mem_map_round_ram(&boot->map))
+		return "the boot loader's memory map has too many entries";
 	if (mem_map_ram_bytes(&boot->map) == 0)
-		return "The boot loader's memory map is missing or lists no RAM.";
+		return "the boot loader's memory map is missing or lists no RAM";
 	for (u32 i = 0; i < boot->module_count; i++) {
 		if (!mem_map_all(&boot->map, boot->module[i].base, boot->module[i].size,
 				 MEM_RAM))
-			return "The boot loader passed a module that does not lie in RAM.";
+			return "the boot loader passed a module that does not lie in RAM";
 	}
 	return NULL;
 }
@@ -384,6 +376,6 @@ const char *multiboot_parse(u32 magic, u64 info, const struct phys_view *view,
 	else if (magic == MULTIBOOT2_BOOT_MAGIC)
 		error = parse2(view, info, boot);
 	else
-		error = "Started by something that is no Multiboot loader.";
+		error = "started by something that is no Multiboot loader";
 	return error ? error : check(boot);
 }

@@ -12,7 +12,7 @@
 /*
  * Reads the loader's information at physical address `info` (EAX held `magic`, EBX `info`) into
  * *boot, which needs no initialisation. Everything is bounded and checked; the map comes back
- * normalised and holds RAM, and each module is not empty and lies in RAM. Returns NULL, or a
+ * normalised and holds RAM, in whole pages, and each module is not empty and lies in RAM. Returns NULL, or a
  * sentence that tells the user what is wrong; *boot is not to be used then.
  *
  * The first word of a Multiboot 1 command line is the image's name where the loader passes one

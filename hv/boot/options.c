@@ -316,7 +316,7 @@ void options_parse(const char *line, struct options *options,
 	while ((word = next_word(&line)).length > 0) {
 		char sentence[SENTENCE_MAX];
 
-		if (!apply(&parser, word, sentence))
+		if (!apply(&parser, word, sentence) && complain)
 			complain(context, sentence);
 	}
 }

@@ -49,7 +49,7 @@ struct options {
  *   key=acpi|none   debug=crash
  * Where one contradicts another the last counts; console=none undoes those before it. Unknown
  * and malformed ones are reported through `complain` (a full sentence that names the option and
- * what is accepted) and ignored; the rest still count.
+ * what is accepted; NULL: nobody) and ignored; the rest still count.
  */
 void options_parse(const char *line, struct options *options,
 		   void (*complain)(void *context, const char *sentence), void *context);

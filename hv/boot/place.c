@@ -11,7 +11,6 @@
 #define TABLE_BYTES    MIB	  /* host and nested tables at boot */
 #define MIN_POOL       (16 * MIB)
 #define MIN_DOM0_RAM   (64 * MIB) /* what must be left to dom0 */
-#define BDA_BASE_MEMORY 0x413ull
 #define BASE_MEMORY_END 0xa0000ull
 
 /* Loaders pass the firmware's E820; where EBDA and other reservations begin only 40:13 says. */

@@ -6,7 +6,8 @@
 
 /*
  * Luvalley cannot run here, and it is not our bug: says why, in a sentence that tells the user what to do,
- * and restarts the machine at a key press. Before dom0 starts.
+ * and restarts the machine at a key press. Before dom0 starts. The sentence goes on from "cannot start:"
+ * and has no full stop.
  */
 noreturn void refuse(const char *format, ...) PRINTF(1, 2);
 

@@ -59,22 +59,12 @@ u8 acpi_sum(const void *bytes, u64 size)
 	return sum;
 }
 
-/* Copies once, because the bytes may change under us. */
-static bool read_at(const struct phys_view *view, u64 address, void *to, u64 size)
-{
-	const void *from = phys_at(view, address, size);
-
-	if (from)
-		memcpy(to, from, size);
-	return from;
-}
-
 u64 acpi_table_length(const struct phys_view *view, u64 address, const char signature[4])
 {
 	struct acpi_header header;
 	const void *table;
 
-	if (!read_at(view, address, &header, sizeof(header)) ||
+	if (!phys_read(view, address, &header, sizeof(header)) ||
 	    memcmp(header.signature, signature, sizeof(header.signature)) != 0 ||
 	    header.length < sizeof(header) || header.length > TABLE_MAX)
 		return 0;
@@ -101,9 +91,9 @@ static bool rsdp_is_intact(const struct phys_view *view, u64 address,
 bool acpi_read_rsdp(const struct phys_view *view, u64 address, struct acpi_rsdp *rsdp)
 {
 	memset(rsdp, 0, sizeof(*rsdp));
-	if (!read_at(view, address, rsdp, RSDP_SIZE_1))
+	if (!phys_read(view, address, rsdp, RSDP_SIZE_1))
 		return false;
-	if (rsdp->revision >= 2 && !read_at(view, address, rsdp, sizeof(*rsdp)))
+	if (rsdp->revision >= 2 && !phys_read(view, address, rsdp, sizeof(*rsdp)))
 		return false;
 	return rsdp_is_intact(view, address, rsdp);
 }
@@ -136,7 +126,7 @@ bool acpi_find_root(const struct phys_view *view, struct acpi_root *root)
 	u16 segment = 0;
 	u64 ebda;
 
-	if (read_at(view, EBDA_SEGMENT_AT, &segment, sizeof(segment))) {
+	if (phys_read(view, EBDA_SEGMENT_AT, &segment, sizeof(segment))) {
 		ebda = (u64)segment << 4;
 		if (ebda >= EBDA_LOWEST &&
 		    search_root(view, ebda, min_u64(ebda + KIB, EBDA_END), root))
@@ -153,7 +143,7 @@ static u64 root_entry(const struct phys_view *view, u64 table, u64 length, u64 e
 	u64 at = sizeof(struct acpi_header) + n * entry_size;
 
 	if (!range_within(at, entry_size, 0, length) ||
-	    !read_at(view, table + at, &address, entry_size))
+	    !phys_read(view, table + at, &address, entry_size))
 		return 0;
 	return address;
 }

@@ -2,6 +2,9 @@
 #include "cpu/desc.h"
 
 #include "cpu/crash.h"
+#include "cpu/log.h"
+#include "cpu/msr.h"
+#include "cpu/percpu.h"
 #include "cpu/x86.h"
 
 struct gate { /* APM 2 figure 4-24 */
@@ -78,6 +81,33 @@ static bool fixed_up(struct fault_frame *frame)
 	return false;
 }
 
+/* The CPU that waits in root mode on this stack; NULL when it does something else. */
+static struct cpu *waiting_cpu(const struct fault_frame *frame)
+{
+	struct cpu *cpu;
+
+	if ((u64)frame < CPU_SLOTS) /* the boot stack */
+		return NULL;
+	cpu = this_cpu();
+	return __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_WAITING ? cpu : NULL;
+}
+
+/*
+ * A machine check in a CPU that only waits breaks nothing of ours; what the banks say is left for dom0.
+ * GIF=0 holds one, or shuts the CPU down, so elsewhere none should arrive (APM 2 15.17).
+ */
+static bool machine_check_ignored(const struct fault_frame *frame)
+{
+	const struct cpu *cpu = waiting_cpu(frame);
+
+	if (!cpu)
+		return false;
+	/* With MCIP set the next one would shut the CPU down (APM 2 9.3). */
+	wrmsr_safe(MSR_MCG_STATUS, 0);
+	hv_log_first("CPU %u: a machine check while it waited for dom0 was ignored", cpu->index);
+	return true;
+}
+
 void fault_dispatch(struct fault_frame *frame)
 {
 	/*
@@ -88,6 +118,8 @@ void fault_dispatch(struct fault_frame *frame)
 	if (frame->vector == VECTOR_NMI || frame->vector == VECTOR_SX)
 		return;
 	if (frame->vector == VECTOR_GP && fixed_up(frame))
+		return;
+	if (frame->vector == VECTOR_MC && machine_check_ignored(frame))
 		return;
 	crash_on_fault(frame);
 }

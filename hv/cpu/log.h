@@ -13,6 +13,18 @@
 void hv_log(const char *format, ...) PRINTF(1, 2);
 
 /*
+ * For a line that dom0 can cause as often as it likes: each place where it stands logs the first few,
+ * the last of which says so; the rest is only counted.
+ */
+#define LOG_FIRST 8u
+#define hv_log_first(...)                                                                          \
+	do {                                                                                       \
+		static u64 log_count_;                                                             \
+		hv_log_counted(&log_count_, __VA_ARGS__);                                          \
+	} while (0)
+void hv_log_counted(u64 *count, const char *format, ...) PRINTF(2, 3); /* count is atomic */
+
+/*
  * Copies up to size bytes beginning at position (counted from the first byte ever logged) to `to`.
  * Returns how many were copied, *lost = how many bytes from position on were already overwritten
  * (then the copy begins behind them).

@@ -14,6 +14,7 @@
 #define MSR_SPEC_CTRL	     0x48u
 #define MSR_PRED_CMD	     0x49u
 #define MSR_MTRR_CAP	     0xfeu
+#define MSR_MCG_STATUS	     0x17au
 #define MSR_DEBUGCTL	     0x1d9u
 #define DEBUGCTL_BTF	     BIT(1)
 #define MSR_MTRR_BASE(n)     (0x200u + 2 * (n))
@@ -37,6 +38,7 @@
 #define MSR_GS_BASE	   0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX	   0xc0000103u
+#define MSR_TSC_RATIO	   0xc0000104u
 #define MSR_SYSENTER_CS	   0x174u
 #define MSR_SYSENTER_ESP   0x175u
 #define MSR_SYSENTER_EIP   0x176u
@@ -56,11 +58,21 @@
 #define SYSCFG_MTRR_FIX_DRAM_MOD_EN BIT(19)
 #define SYSCFG_MTRR_TOM2_EN	    BIT(21)
 #define SYSCFG_TOM2_FORCE_WB	    BIT(22)
+#define MSR_HWCR	     0xc0010015u
+#define HWCR_MC_STATUS_WR_EN BIT(18)
+#define HWCR_CPB_DIS	     BIT(25)
+#define HWCR_IR_PERF_EN	     BIT(30)
 #define MSR_IORR_BASE0	     0xc0010016u
 #define MSR_IORR_MASK1	     0xc0010019u
 #define MSR_TOP_MEM	     0xc001001au
 #define MSR_TOP_MEM2	     0xc001001du
 #define MSR_PATCH_LOADER     0xc0010020u
+#define MSR_SMI_ON_IO_TRAP0  0xc0010050u
+#define MSR_SMI_ON_IO_TRAP_CTL 0xc0010054u
+#define MSR_INT_PENDING	     0xc0010055u
+#define MSR_SMI_TRIGGER	     0xc0010056u
+#define MSR_MMIO_CFG_BASE    0xc0010058u
+#define MSR_SMM_BASE	     0xc0010111u
 #define MSR_SMM_ADDR	     0xc0010112u
 #define MSR_SMM_MASK	     0xc0010113u
 #define MSR_VM_CR	     0xc0010114u
@@ -71,5 +83,14 @@
 #define MSR_SMM_CTL	     0xc0010116u
 #define MSR_VM_HSAVE_PA	     0xc0010117u
 #define MSR_SVM_KEY	     0xc0010118u
+#define MSR_SMM_KEY	     0xc0010119u
+#define MSR_AVIC_DOORBELL    0xc001011bu
+#define MSR_VMPAGE_FLUSH     0xc001011eu
+#define MSR_GHCB	     0xc0010130u
+#define MSR_SEV_LAST	     0xc0010137u /* SEV_STATUS, RMP_BASE, RMP_END, VIRTUAL_TOM lie between */
+#define MSR_CPUID_7_FEATURES 0xc0011002u
+#define MSR_CPUID_6_FEATURES 0xc0011003u
+#define MSR_CPUID_1_FEATURES 0xc0011004u
+#define MSR_CPUID_EXT_FEATURES 0xc0011005u
 
 #endif

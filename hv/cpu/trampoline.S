@@ -18,7 +18,7 @@ trampoline_start:
 	movw %cs, %ax
 	movw %ax, %ds
 	lgdtl OFFSET(trampoline_gdt_pointer)
-	movl $0x20, %eax /* PAE */
+	movl $0x60, %eax /* MCE PAE */
 	movl %eax, %cr4
 	movl OFFSET(trampoline_data), %eax
 	movl %eax, %cr3

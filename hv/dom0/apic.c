@@ -6,6 +6,7 @@
 #include "cpu/log.h"
 #include "cpu/msr.h"
 #include "cpu/smp.h"
+#include "cpu/spinlock.h"
 #include "cpu/x86.h"
 #include "dom0/memory.h"
 #include "dom0/mov.h"
@@ -18,7 +19,9 @@
 
 static hpa_t page;	/* immutable after dom0_apic_init */
 static bool keep_trap;	/* immutable after dom0_apic_init */
-static bool trapped;	/* atomic: true until the last CPU has come up */
+static bool trapped;	/* atomic; cleared once, under trap_lock */
+/* Between the trap's end and a CPU's decision to wait for STARTUP again. */
+static struct spinlock trap_lock;
 
 /* What each CPU's APIC answers to: its own fields, written by itself while the page is trapped. */
 static struct {
@@ -30,8 +33,6 @@ void dom0_apic_init(bool keep)
 	page = apic_page();
 	keep_trap = keep;
 	trapped = true;
-	for (u32 i = 0; i < CPU_MAX; i++)
-		logical[i].dfr = 0xffffffff; /* flat: the state after reset (APM 2 16.6.1) */
 	dom0_memory_writable(gpa(page.addr), false);
 }
 
@@ -46,18 +47,36 @@ u32 dom0_apic_mode(void)
 	return __atomic_load_n(&trapped, __ATOMIC_ACQUIRE);
 }
 
-void dom0_apic_cpu_started(void)
+/* The firmware may have set them, and INIT resets them. */
+static void read_logical(u32 index)
 {
-	if (keep_trap || !dom0_apic_mode())
+	if (!apic_is_xapic())
 		return;
-	for (u32 i = 0; i < cpu_count; i++) {
-		u32 state = __atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE);
+	logical[index].ldr = apic_read(APIC_LDR);
+	logical[index].dfr = apic_read(APIC_DFR);
+}
 
-		if (state == CPU_WAITING)
-			return;
+static bool all_in_dom0(void)
+{
+	for (u32 i = 0; i < cpu_count; i++) {
+		if (__atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE) != CPU_IN_DOM0)
+			return false;
 	}
-	__atomic_store_n(&trapped, false, __ATOMIC_RELEASE);
-	dom0_memory_writable(gpa(page.addr), true);
+	return true;
+}
+
+void dom0_apic_cpu_started(struct cpu *cpu)
+{
+	read_logical(cpu->index);
+	if (keep_trap)
+		return;
+	spin_lock(&trap_lock);
+	if (dom0_apic_mode() && all_in_dom0()) {
+		__atomic_store_n(&trapped, false, __ATOMIC_RELEASE);
+		dom0_memory_writable(gpa(page.addr), true);
+		cpu->vcpu->ops->msr_pass(MSR_X2APIC_ICR);
+	}
+	spin_unlock(&trap_lock);
 }
 
 static struct apic_identity identity(u32 index)
@@ -133,7 +152,7 @@ bool dom0_apic_write_icr64(struct vcpu *vcpu, u64 value)
 	if (!apic_is_x2apic())
 		return false;
 	icr_decode_x2apic(value, &icr);
-	if (dom0_apic_mode() && command(vcpu, &icr))
+	if (command(vcpu, &icr))
 		return true;
 	return wrmsr_safe(MSR_X2APIC_ICR, value);
 }
@@ -236,19 +255,53 @@ void dom0_apic_write(struct vcpu *vcpu)
 
 	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), code_size(vcpu), &insn) ||
 	    insn.size != 4 || offset % 16) {
-		hv_log("CPU %u: dom0 wrote to its APIC (register 0x%x) with an instruction that "
-		       "cannot be followed (at 0x%llx); it gets #GP. apic=direct may help",
-		       vcpu->cpu->index, offset, (unsigned long long)vcpu->rip);
+		hv_log_first("CPU %u: dom0 wrote to its APIC (register 0x%x) with an instruction "
+			     "that cannot be followed (at 0x%llx); it gets #GP. apic=direct may help",
+			     vcpu->cpu->index, offset, (unsigned long long)vcpu->rip);
 		vcpu_raise(vcpu, VECTOR_GP, true, 0);
 		return;
 	}
-	if (insn.kind != MOV_STORE)
-		now = apic_read(offset);
-	write_register(vcpu, offset, modify(vcpu, insn.kind, now, (u32)source(vcpu, &insn)));
-	if (insn.kind == MOV_EXCHANGE)
-		vcpu->gpr[insn.reg] = now;
+	/* Off or in x2APIC mode, no register is in the page (APM 2 16.9): nothing happens. */
+	if (apic_is_xapic()) {
+		if (insn.kind != MOV_STORE)
+			now = apic_read(offset);
+		write_register(vcpu, offset,
+			       modify(vcpu, insn.kind, now, (u32)source(vcpu, &insn)));
+		if (insn.kind == MOV_EXCHANGE)
+			vcpu->gpr[insn.reg] = now;
+	}
 	vcpu->exit.length = insn.length;
 	instruction_retire(vcpu);
+}
+
+/* True: the trap is there, so the STARTUP that follows comes through the trampoline. */
+static bool waits_for_startup(struct cpu *cpu)
+{
+	bool waits;
+
+	spin_lock(&trap_lock);
+	waits = cpu->index != BOOT_CPU && dom0_apic_mode();
+	if (waits)
+		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
+	spin_unlock(&trap_lock);
+	return waits;
+}
+
+/*
+ * What a real INIT would have done. An NMI that take_init lets through is lost, as on bare hardware
+ * either one that came just before the INIT, or on an AP one that finds it waiting for STARTUP.
+ */
+static void take_init(struct vcpu *vcpu, bool real)
+{
+	if (real)
+		vcpu->ops->take_init();
+	apic_reset();
+	read_logical(vcpu->cpu->index);
+	write_dr0(0);
+	write_dr1(0);
+	write_dr2(0);
+	write_dr3(0);
+	vcpu_init(vcpu);
 }
 
 void dom0_apic_init_exit(struct vcpu *vcpu)
@@ -257,12 +310,9 @@ void dom0_apic_init_exit(struct vcpu *vcpu)
 	bool real = vcpu->exit.reason == LUV_EXIT_INIT && vcpu->ops->init_exits();
 
 	__atomic_store_n(&cpu->init, false, __ATOMIC_RELEASE);
-	/* The STARTUP that follows comes through the trampoline: be a CPU that waits for it. */
-	if (cpu->index != BOOT_CPU && dom0_apic_mode())
+	if (waits_for_startup(cpu))
 		vcpu->ops->park();
-	if (real)
-		vcpu->ops->take_init();
-	vcpu_reset(vcpu);
+	take_init(vcpu, real);
 	if (cpu->index != BOOT_CPU)
 		vcpu_start_at(vcpu, (u8)__atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE));
 }

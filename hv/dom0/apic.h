@@ -10,7 +10,10 @@
 
 #include "vm/vcpu.h"
 
-/* Traps writes to the APIC page. keep: for ever; else until every CPU runs dom0. Boot CPU, once. */
+/*
+ * Traps writes to the APIC page. keep: for ever, as where dom0 may learn of CPUs that are not ours; else
+ * until every CPU runs dom0. Boot CPU, once.
+ */
 void dom0_apic_init(bool keep);
 
 /* True for an address in the page while it is trapped. */
@@ -25,8 +28,8 @@ void dom0_apic_write(struct vcpu *vcpu);
 /* WRMSR to the x2APIC ICR; false: #GP. */
 bool dom0_apic_write_icr64(struct vcpu *vcpu, u64 value);
 
-/* A CPU has entered guest mode: perhaps the trap can go. */
-void dom0_apic_cpu_started(void);
+/* This CPU is about to run dom0: perhaps the trap can go. */
+void dom0_apic_cpu_started(struct cpu *cpu);
 
 /* An INIT reached a CPU in guest mode, or was left for it in cpu->init. */
 void dom0_apic_init_exit(struct vcpu *vcpu);

@@ -62,11 +62,6 @@ ASSERT_OFFSET(struct setup_header, version, 0x206 - SETUP_HEADER_AT);
 ASSERT_OFFSET(struct setup_header, cmd_line_ptr, 0x228 - SETUP_HEADER_AT);
 ASSERT_OFFSET(struct setup_header, init_size, 0x260 - SETUP_HEADER_AT);
 
-struct e820_entry {
-	u64 base, size;
-	u32 type;
-} PACKED;
-
 /* Documentation/arch/x86/zero-page.rst; the screen as in struct screen_info. */
 struct boot_params {
 	u8 screen_x, screen_y;
@@ -102,19 +97,19 @@ static const char *read_header(const void *image, u64 image_size, struct setup_h
 
 	memset(header, 0, sizeof(*header));
 	if (image_size < SETUP_HEADER_AT + sizeof(*header))
-		return "Module 1 is no Linux kernel: it is too small.";
+		return "module 1 is no Linux kernel: it is too small";
 	memcpy(header, (const u8 *)image + SETUP_HEADER_AT, sizeof(*header));
 	if (header->boot_flag != BOOT_FLAG || header->header != HEADER_MAGIC)
-		return "Module 1 is no Linux kernel: it lacks the signature of a bzImage.";
+		return "module 1 is no Linux kernel: it lacks the signature of a bzImage";
 	if (header->version < VERSION_MIN)
-		return "Module 1 is a Linux kernel from before 2.6.31, which cannot be booted "
-		       "directly.";
+		return "module 1 is a Linux kernel from before 2.6.31, which cannot be booted "
+		       "directly";
 	if (!(header->loadflags & LOADED_HIGH))
-		return "Module 1 is a zImage; only a bzImage can be booted directly.";
+		return "module 1 is a zImage; only a bzImage can be booted directly";
 
 	end = offsetof(struct setup_header, header) + header->jump_offset;
 	if (end < offsetof(struct setup_header, later))
-		return "Module 1 is a damaged Linux kernel: its header is cut short.";
+		return "module 1 is a damaged Linux kernel: its header is cut short";
 	if (end < sizeof(*header))
 		memset((u8 *)header + end, 0, sizeof(*header) - end);
 	return NULL;
@@ -128,9 +123,9 @@ static const char *locate_payload(const struct setup_header *header, u64 image_s
 	plan->payload_offset = (1 + sectors) * SECTOR; /* 1: the boot sector */
 	plan->payload_size = header->syssize * PAYLOAD_PARAGRAPH;
 	if (plan->payload_size == 0)
-		return "Module 1 is a damaged Linux kernel: it has no code.";
+		return "module 1 is a damaged Linux kernel: it has no code";
 	if (!range_within(plan->payload_offset, plan->payload_size, 0, image_size))
-		return "Module 1 is a damaged Linux kernel: the file is cut short.";
+		return "module 1 is a damaged Linux kernel: the file is cut short";
 	return NULL;
 }
 
@@ -160,13 +155,13 @@ static const char *place_kernel(const struct setup_header *header, const struct 
 	plan->run_size = max_u64(header->init_size, plan->payload_size);
 	plan->load_address = header->pref_address;
 	if (align == 0 || align & (align - 1) || header->pref_address & (align - 1))
-		return "Module 1 is a damaged Linux kernel: its alignment is impossible.";
+		return "module 1 is a damaged Linux kernel: its alignment is impossible";
 	if (kernel_fits(map, header->pref_address, plan->run_size))
 		return NULL;
 	if (!header->relocatable_kernel)
-		return "Linux is not relocatable, and the memory at its address is not free.";
+		return "Linux is not relocatable, and the memory at its address is not free";
 	if (!find_lowest(map, plan->run_size, align, &plan->load_address))
-		return "There is not enough memory below 4 GiB for Linux.";
+		return "there is not enough memory below 4 GiB for Linux";
 	return NULL;
 }
 
@@ -182,7 +177,7 @@ static const char *place_initrd(const struct setup_header *header, u64 initrd_si
 	if (initrd_size == 0)
 		return NULL;
 	if (avoid_count > BZIMAGE_AVOID_MAX)
-		return "Too many memory ranges are in use for placing an initrd.";
+		return "too many memory ranges are in use for placing an initrd";
 	for (u32 i = 0; i < avoid_count; i++)
 		taken[i] = avoid[i];
 	taken[avoid_count] =
@@ -190,7 +185,7 @@ static const char *place_initrd(const struct setup_header *header, u64 initrd_si
 	if (!mem_map_find_top(map, initrd_size, PAGE_SIZE, limit, taken, avoid_count + 1,
 			      &plan->initrd_address) ||
 	    plan->initrd_address < LOWEST_LOAD)
-		return "There is not enough memory below 4 GiB for the initrd.";
+		return "there is not enough memory below 4 GiB for the initrd";
 	return NULL;
 }
 
@@ -246,7 +241,7 @@ const char *bzimage_boot_params(const void *image, u64 image_size,
 	if (error)
 		return error;
 	if (cmdline_address >= 4 * GIB)
-		return "The kernel's command line lies above 4 GiB.";
+		return "the kernel's command line lies above 4 GiB";
 	set_header(&params->header, plan, cmdline_address);
 	set_screen(params);
 	params->acpi_rsdp_addr = rsdp;

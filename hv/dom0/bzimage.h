@@ -29,7 +29,7 @@ struct bzimage_plan {
  * kernel's run area nor any range of `avoid` (at most BZIMAGE_AVOID_MAX: the modules where they
  * lie now, so that moving the initrd first destroys nothing). The run area may overlap the
  * image: the caller makes the boot_params before it moves the kernel. Returns NULL, or a
- * sentence that says what is wrong ("Module 1 is no Linux kernel: ...").
+ * sentence that says what is wrong ("module 1 is no Linux kernel: ...").
  */
 const char *bzimage_plan(const void *image, u64 image_size, u64 initrd_size,
 			 const struct mem_map *map, const struct mem_range *avoid,

@@ -6,16 +6,9 @@
 #include "mem/page.h"
 
 /* The BIOS data area and interrupt vectors (physical addresses). */
-#define IVT_INT15	0x54u
-#define BDA_BASE_MEMORY 0x413u
+#define IVT_INT15 0x54u
 /* Intra-application communication area: 16 bytes that the firmware leaves alone. */
 #define BDA_MARK 0x4f0u
-
-struct PACKED e820_range {
-	u64 base, size;
-	u32 type;
-};
-ASSERT_SIZE(struct e820_range, 20);
 
 struct PACKED chain_data { /* chain.S */
 	u32 old_int15;
@@ -26,7 +19,7 @@ struct PACKED chain_data { /* chain.S */
 	u16 above_16m; /* 64 KiB blocks from 16 MiB */
 	u16 extended;  /* KiB from 1 MiB */
 	u16 count;
-	struct e820_range range[];
+	struct e820_entry range[];
 };
 
 extern const u8 chain_start[], chain_end[], chain_data[], chain_int15[];
@@ -68,7 +61,7 @@ static void describe_memory(struct chain_data *data, const struct mem_map *map)
 	data->extended = (u16)(ram_from(map, MIB, 0xffffull * KIB) / KIB);
 	data->count = (u16)map->count;
 	for (u32 i = 0; i < map->count; i++) {
-		data->range[i] = (struct e820_range){map->range[i].base, map->range[i].size,
+		data->range[i] = (struct e820_entry){map->range[i].base, map->range[i].size,
 						     map->range[i].type};
 	}
 }
@@ -81,7 +74,7 @@ bool chain_prepare(struct vcpu *vcpu, const struct low_memory *low, const struct
 	u8 *page = hpa_to_virt(stub);
 	struct chain_data *data = (struct chain_data *)(page + (chain_data - chain_start));
 
-	if ((u64)(chain_end - chain_start) + map->count * sizeof(struct e820_range) > PAGE_SIZE)
+	if ((u64)(chain_end - chain_start) + map->count * sizeof(struct e820_entry) > PAGE_SIZE)
 		return false;
 	memcpy(page, chain_start, (size_t)(chain_end - chain_start));
 	data->old_int15 = read_u32(IVT_INT15);

@@ -14,15 +14,21 @@
 static bool shadow_rsdp(const struct phys_view *view, u64 rsdp_at, const struct acpi_rsdp *rsdp)
 {
 	u64 page = align_down(rsdp_at, PAGE_SIZE);
-	u64 size = rsdp->revision ? sizeof(*rsdp) : offsetof(struct acpi_rsdp, length);
+	u64 size = rsdp->revision >= 2 ? sizeof(*rsdp) : offsetof(struct acpi_rsdp, length);
 	const void *original = phys_at(view, page, PAGE_SIZE);
-	u8 *copy = page_alloc();
+	u8 *copy;
 
-	if (!original || !copy || rsdp_at - page + size > PAGE_SIZE)
+	if (!original || rsdp_at - page + size > PAGE_SIZE)
+		return false;
+	copy = page_alloc();
+	if (!copy)
 		return false;
 	memcpy(copy, original, PAGE_SIZE);
 	memcpy(copy + (rsdp_at - page), rsdp, size);
-	return dom0_memory_shadow(gpa(page), virt_to_hpa(copy));
+	if (dom0_memory_shadow(gpa(page), virt_to_hpa(copy)))
+		return true;
+	page_free(copy);
+	return false;
 }
 
 u64 firmware_show_luvy(const struct phys_view *view, const struct acpi_root *root, hpa_t acpi_page)

@@ -3,6 +3,7 @@
 
 #include "cpu/crash.h"
 #include "cpu/desc.h"
+#include "cpu/log.h"
 #include "dom0/apic.h"
 #include "dom0/memory.h"
 #include "dom0/policy.h"
@@ -42,7 +43,7 @@ static noreturn void run(struct cpu *cpu)
 {
 	cpu->starts++;
 	__atomic_store_n(&cpu->state, CPU_IN_DOM0, __ATOMIC_RELEASE);
-	dom0_apic_cpu_started();
+	dom0_apic_cpu_started(cpu);
 	run_dom0(cpu->vcpu);
 }
 
@@ -66,13 +67,31 @@ static void abandon_guest(struct cpu *cpu)
 	vm_put(guest->guest->vm);
 }
 
+/* A CPU that cannot run us stays CPU_ABSENT: dom0's INIT and STARTUP never reach it. */
+static noreturn void stay_out(struct cpu *cpu, const char *why)
+{
+	hv_log("CPU %u is not used: %s", cpu->index, why);
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+static void first_start(struct cpu *cpu)
+{
+	const char *wrong = ops->probe();
+
+	if (wrong)
+		stay_out(cpu, wrong);
+	if (!launch_cpu_on(cpu, ops))
+		stay_out(cpu, "the pool is too small");
+}
+
 void launch_ap(struct cpu *cpu)
 {
 	u32 sipi = __atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE);
 
 	desc_load();
 	if (!cpu->vcpu)
-		ASSERT(launch_cpu_on(cpu, ops));
+		first_start(cpu);
 	else {
 		ops->cpu_on(cpu->host_save);
 		ASSERT(world_cpu_init(cpu));
@@ -82,7 +101,7 @@ void launch_ap(struct cpu *cpu)
 		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
 		ops->park();
 	}
-	vcpu_reset(cpu->vcpu);
+	vcpu_init(cpu->vcpu);
 	vcpu_start_at(cpu->vcpu, (u8)sipi);
 	run(cpu);
 }

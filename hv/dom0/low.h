@@ -16,6 +16,9 @@
 #define LOW_PARAMS     2u
 #define LOW_PAGES      3u
 
+/* In the BIOS data area: the size of base memory in KiB. */
+#define BDA_BASE_MEMORY 0x413u
+
 struct low_memory {
 	u32 base; /* physical, page aligned, below 1 MiB */
 };

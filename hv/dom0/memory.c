@@ -12,7 +12,8 @@
 
 static struct nested tables; /* tables_lock once dom0 runs */
 static struct spinlock tables_lock;
-static void *junk; /* what dom0 sees in place of our memory; immutable */
+static void *junk;	/* what dom0 sees in place of our memory; immutable */
+static u64 table_limit; /* of tables.table_pages, for what dom0 touches; immutable */
 
 struct nested *dom0_memory(void)
 {
@@ -60,12 +61,12 @@ bool dom0_memory_init(const struct nested_format *format, const struct mem_map *
 		return false;
 	for (u32 i = 0; i < map->count; i++) {
 		const struct mem_range *r = &map->range[i];
-		u64 base = align_down(r->base, PAGE_SIZE);
-		u64 end = align_up(r->base + r->size, PAGE_SIZE);
 
-		if (r->type == MEM_RAM && end <= NESTED_LIMIT && !map_visible(base, end))
+		if (r->type == MEM_RAM && !map_visible(r->base, r->base + r->size))
 			return false;
 	}
+	/* dom0 can touch all over its address space: the pool is not for its tables alone. */
+	table_limit = tables.table_pages + page_pool_size() / PAGE_SIZE / 4;
 	return true;
 }
 
@@ -86,10 +87,11 @@ void dom0_memory_writable(gpa_t page, bool writable)
 }
 
 /* dom0 touched our memory: it may, as firmware's reserved memory may be touched; it finds junk. */
-static void map_junk(u64 page)
+static void map_junk(const struct vcpu *vcpu, u64 at)
 {
-	if (nested_map(&tables, gpa(page), virt_to_hpa(junk), PAGE_SIZE, NESTED_RWX, CACHE_WB))
-		ram_count_touch(page);
+	if (nested_map(&tables, gpa(align_down(at, PAGE_SIZE)), virt_to_hpa(junk), PAGE_SIZE,
+		       NESTED_RWX, CACHE_WB))
+		ram_count_touch(align_down(at, PAGE_SIZE), vcpu->exit.memory.write, vcpu->rip);
 }
 
 /* A first touch of device memory: the largest aligned page around it that is all hole, free of
@@ -108,10 +110,9 @@ static void map_on_touch(const struct nested_leaf *hole, u64 at)
 	map_by_type(align_down(at, size), size);
 }
 
-static bool resolve(u64 at)
+static bool resolve(const struct vcpu *vcpu, u64 at)
 {
 	struct nested_leaf leaf;
-	u64 page = align_down(at, PAGE_SIZE);
 
 	if (at >= NESTED_LIMIT)
 		return false;
@@ -119,9 +120,9 @@ static bool resolve(u64 at)
 	/* Present: another CPU resolved it first, or this one holds an old TLB entry. */
 	if (leaf.access)
 		return true;
-	if (ram_is_hidden(page, PAGE_SIZE))
-		map_junk(page);
-	else
+	if (ram_is_hidden(at, 1))
+		map_junk(vcpu, at);
+	else if (tables.table_pages < table_limit)
 		map_on_touch(&leaf, at);
 	nested_lookup(&tables, gpa(at), &leaf);
 	return leaf.access;
@@ -137,35 +138,50 @@ void dom0_memory_exit(struct vcpu *vcpu)
 		return;
 	}
 	spin_lock(&tables_lock);
-	resolved = resolve(at);
+	resolved = resolve(vcpu, at);
 	spin_unlock(&tables_lock);
 	if (resolved) {
 		vcpu->dirty |= VCPU_FLUSH;
 		return;
 	}
-	hv_log("dom0 touched physical address 0x%llx, which cannot be mapped; it gets #GP",
-	       (unsigned long long)at);
+	hv_log_first("dom0 touched physical address 0x%llx, which cannot be mapped; it gets #GP",
+		     (unsigned long long)at);
 	vcpu_raise(vcpu, VECTOR_GP, true, 0);
 }
 
-void dom0_memory_split_by_type(struct vcpu *vcpu)
+/* What a leaf says of the memory type, where it says anything, must be the MTRRs' type. */
+static bool follows_mtrrs(const struct nested_leaf *leaf)
+{
+	u64 end;
+	u8 type = mtrr_type(mtrr_current(), leaf->base.addr, &end);
+
+	return end >= leaf->base.addr + leaf->size &&
+	       (!tables.format->typed || type == leaf->memory_type);
+}
+
+static void split_by_type(void)
 {
 	struct nested_leaf leaf;
 
-	spin_lock(&tables_lock);
 	for (u64 at = 0; at < NESTED_LIMIT; at = leaf.base.addr + leaf.size) {
-		u64 end;
-		u8 type;
-
 		nested_lookup(&tables, gpa(at), &leaf);
+		/* Junk, the shadowed page and the APIC's are single pages. */
 		if (!leaf.access || leaf.page.addr != leaf.base.addr ||
-		    !(leaf.access & NESTED_WRITE))
+		    !(leaf.access & NESTED_WRITE) || follows_mtrrs(&leaf))
 			continue;
-		type = mtrr_type(mtrr_current(), leaf.base.addr, &end);
-		if ((end < leaf.base.addr + leaf.size || type != leaf.memory_type) &&
-		    !map_by_type(leaf.base.addr, leaf.size))
-			break;
+		if (!map_by_type(leaf.base.addr, leaf.size)) {
+			hv_log_first("the pool is too small to split dom0's large pages by memory "
+				     "type: give pool=SIZE a larger value");
+			return;
+		}
 	}
+}
+
+void dom0_memory_follow_mtrrs(struct vcpu *vcpu)
+{
+	spin_lock(&tables_lock);
+	if (mtrr_update())
+		split_by_type();
 	spin_unlock(&tables_lock);
 	vcpu->dirty |= VCPU_FLUSH;
 }

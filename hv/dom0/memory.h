@@ -27,7 +27,7 @@ void dom0_memory_writable(gpa_t page, bool writable);
 /* The exit handler. */
 void dom0_memory_exit(struct vcpu *vcpu);
 
-/* MTRRs changed: no large page may span two memory types (APM 2 7.7.5, SDM 3A 11.11.9). */
-void dom0_memory_split_by_type(struct vcpu *vcpu);
+/* This CPU's MTRRs were written: no large page may span two memory types (APM 2 7.7.5, SDM 3A 11.11.9). */
+void dom0_memory_follow_mtrrs(struct vcpu *vcpu);
 
 #endif

@@ -21,6 +21,8 @@ static bool read_efer(struct vcpu *vcpu, u32 msr, u64 *value)
 	return true;
 }
 
+static u64 efer_bits; /* that dom0 may write; immutable after dom0_msr_for_each */
+
 /* CPUID 80000001h, 80000008h and 80000021h name the optional bits (APM 2 3.1.7). */
 static u64 efer_writable(void)
 {
@@ -55,7 +57,7 @@ static bool write_efer(struct vcpu *vcpu, u32 msr, u64 value)
 
 	(void)msr;
 	vcpu_need(vcpu, VCPU_CONTROL);
-	if (value & ~efer_writable())
+	if (value & ~efer_bits)
 		return false;
 	if ((value ^ c->efer) & EFER_LME && c->cr0 & CR0_PG)
 		return false;
@@ -104,36 +106,47 @@ static bool write_microcode(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	(void)msr;
 	(void)value;
-	hv_log("CPU %u: dom0's microcode update was not applied: load microcode before Luvalley",
-	       vcpu->cpu->index);
+	hv_log_first("CPU %u: dom0's microcode update was not applied: load microcode before "
+		     "Luvalley",
+		     vcpu->cpu->index);
 	return true;
 }
 
-/*
- * Registers that move memory about: where RAM ends, what overlays it, where SMM lives. What is
- * there may be written again; a change could lay something over our memory.
- */
-static bool write_same(struct vcpu *vcpu, u32 msr, u64 value)
+/* Of the register only these bits change. */
+static bool write_bits(struct vcpu *vcpu, u32 msr, u64 value, u64 free_bits)
 {
-	u64 now = 0;
+	u64 now = 0, ignored;
 
 	if (!rdmsr_safe(msr, &now))
 		return false;
-	if (value != now)
-		hv_log("CPU %u: dom0's write of 0x%llx to MSR 0x%x was ignored (it stays 0x%llx)",
-		       vcpu->cpu->index, (unsigned long long)value, msr, (unsigned long long)now);
-	return true;
+	ignored = (value ^ now) & ~free_bits;
+	if (ignored)
+		hv_log_first("CPU %u: dom0's change of bits 0x%llx of MSR 0x%x was ignored (it was 0x%llx)",
+			     vcpu->cpu->index, (unsigned long long)ignored, msr,
+			     (unsigned long long)now);
+	return value == now || !free_bits || wrmsr_safe(msr, value ^ ignored);
+}
+
+/*
+ * Registers that move memory about (where RAM ends, what overlays it, where SMM lives) or that others
+ * depend on. What is there may be written again.
+ */
+static bool write_same(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	return write_bits(vcpu, msr, value, 0);
 }
 
 /* Linux sets and clears MtrrFixDramModEn around fixed MTRR writes; the rest of SYSCFG stays. */
 static bool write_syscfg(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	const u64 free_bits = SYSCFG_MTRR_FIX_DRAM_EN | SYSCFG_MTRR_FIX_DRAM_MOD_EN;
-	u64 now = 0;
+	return write_bits(vcpu, msr, value, SYSCFG_MTRR_FIX_DRAM_EN | SYSCFG_MTRR_FIX_DRAM_MOD_EN);
+}
 
-	if (!rdmsr_safe(msr, &now) || !wrmsr_safe(msr, (now & ~free_bits) | (value & free_bits)))
-		return false;
-	return write_same(vcpu, msr, (value & ~free_bits) | (now & free_bits));
+/* What operating systems set: boost, counting, injected machine checks. SmmLock and others stay. */
+static bool write_hwcr(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	return write_bits(vcpu, msr, value,
+			  HWCR_MC_STATUS_WR_EN | HWCR_CPB_DIS | HWCR_IR_PERF_EN);
 }
 
 /* The page may not move: root mode's mapping and the write trap are where it is. */
@@ -143,8 +156,8 @@ static bool write_apic_base(struct vcpu *vcpu, u32 msr, u64 value)
 
 	(void)vcpu;
 	if ((value ^ now) & ~APIC_BASE_FLAGS) {
-		hv_log("dom0 tried to move the local APIC (APIC_BASE = 0x%llx): #GP",
-		       (unsigned long long)value);
+		hv_log_first("dom0 tried to move the local APIC (APIC_BASE = 0x%llx): #GP",
+			     (unsigned long long)value);
 		return false;
 	}
 	return wrmsr_safe(msr, value);
@@ -169,13 +182,23 @@ static const struct msr_rule rules[] = {
 	{MSR_SVM_KEY, MSR_SVM_KEY, read_zero, write_refused},
 	{MSR_APIC_BASE, MSR_APIC_BASE, NULL, write_apic_base},
 	{MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, write_x2apic_icr},
+	{MSR_TSC_RATIO, MSR_TSC_RATIO, NULL, write_refused},
 	{MSR_SYSCFG, MSR_SYSCFG, NULL, write_syscfg},
+	{MSR_HWCR, MSR_HWCR, NULL, write_hwcr},
 	{MSR_IORR_BASE0, MSR_IORR_MASK1, NULL, write_same},
 	{MSR_TOP_MEM, MSR_TOP_MEM, NULL, write_same},
 	{MSR_TOP_MEM2, MSR_TOP_MEM2, NULL, write_same},
 	{MSR_PATCH_LOADER, MSR_PATCH_LOADER, NULL, write_microcode},
-	{MSR_SMM_ADDR, MSR_SMM_MASK, NULL, write_same},
+	{MSR_SMI_ON_IO_TRAP0, MSR_SMI_ON_IO_TRAP_CTL, NULL, write_same},
+	{MSR_INT_PENDING, MSR_SMI_TRIGGER, NULL, write_same},
+	{MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, NULL, write_same},
+	{MSR_SMM_BASE, MSR_SMM_MASK, NULL, write_same},
 	{MSR_SMM_CTL, MSR_SMM_CTL, NULL, write_refused},
+	{MSR_SMM_KEY, MSR_SMM_KEY, NULL, write_same},
+	{MSR_AVIC_DOORBELL, MSR_AVIC_DOORBELL, NULL, write_refused},
+	{MSR_VMPAGE_FLUSH, MSR_VMPAGE_FLUSH, NULL, write_refused},
+	{MSR_GHCB, MSR_SEV_LAST, NULL, write_refused},
+	{MSR_CPUID_7_FEATURES, MSR_CPUID_EXT_FEATURES, NULL, write_same},
 };
 
 static void (*visitor)(u32 msr, bool read, bool write);
@@ -187,6 +210,7 @@ static void visit_mtrr(u32 msr)
 
 void dom0_msr_for_each(void (*intercept)(u32 msr, bool read, bool write))
 {
+	efer_bits = efer_writable();
 	for (u32 i = 0; i < ARRAY_SIZE(rules); i++) {
 		for (u32 msr = rules[i].first; msr <= rules[i].last; msr++)
 			intercept(msr, rules[i].read, rules[i].write);
@@ -195,25 +219,29 @@ void dom0_msr_for_each(void (*intercept)(u32 msr, bool read, bool write))
 	mtrr_for_each_msr(visit_mtrr);
 }
 
-static bool write_mtrr(struct vcpu *vcpu, u32 msr, u64 value)
+static bool read_passed(struct vcpu *vcpu, u32 msr, u64 *value)
 {
-	if (!wrmsr_safe(msr, value))
-		return false;
-	mtrr_changed(vcpu);
-	return true;
+	(void)vcpu;
+	return rdmsr_safe(msr, value);
+}
+
+static bool write_passed(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	(void)vcpu;
+	return wrmsr_safe(msr, value);
 }
 
 static const struct msr_rule *find(u32 msr)
 {
-	static const struct msr_rule mtrr = {.write = write_mtrr};
-	/* Beyond what the intercept maps cover, no MSR exists on any CPU. */
-	static const struct msr_rule none = {.read = NULL, .write = write_refused};
+	static const struct msr_rule mtrr = {.read = NULL, .write = mtrr_write};
+	/* What the intercept map does not cover always exits (APM 2 15.11): SMCA's at C0002000h. */
+	static const struct msr_rule uncovered = {.read = read_passed, .write = write_passed};
 
 	for (u32 i = 0; i < ARRAY_SIZE(rules); i++) {
 		if (msr >= rules[i].first && msr <= rules[i].last)
 			return &rules[i];
 	}
-	return mtrr_is_msr(msr) ? &mtrr : &none;
+	return mtrr_is_msr(msr) ? &mtrr : &uncovered;
 }
 
 void dom0_msr_exit(struct vcpu *vcpu)

@@ -6,12 +6,14 @@
 #include "cpu/x86.h"
 #include "dom0/memory.h"
 #include "lib/string.h"
+#include "mem/memmap.h"
+#include "mem/ram.h"
 
 #define MTRR_CAP_VCNT(cap) ((u32)(cap) & 0xff)
 
 /*
  * One snapshot for all CPUs: they must agree (SDM 3A 11.11.8), and while an operating system changes them it
- * has every CPU stopped with caches off. A reader in that moment may see a mixture; the last CPU's
+ * has every CPU stopped with caches off. What is taken in that moment may be a mixture; the last CPU's
  * write leaves the final state behind.
  */
 static struct mtrr_state current;
@@ -83,11 +85,66 @@ bool mtrr_is_msr(u32 msr)
 	return msr >= MSR_MTRR_BASE(0) && msr < MSR_MTRR_BASE(variable_count());
 }
 
-void mtrr_changed(struct vcpu *vcpu)
+bool mtrr_update(void)
 {
 	struct mtrr_state before = current;
 
 	snapshot();
-	if (memcmp(&before, &current, sizeof(before)))
-		dom0_memory_split_by_type(vcpu);
+	/* Off, all is uncacheable: an operating system does that for the moment of the change. */
+	return current.def_type & MTRR_DEF_TYPE_E && memcmp(&before, &current, sizeof(before));
+}
+
+/* Where the n-th range of a fixed MTRR begins, and its size (SDM 3A table 11-9). */
+static struct mem_range fixed_range(u32 index, u32 n)
+{
+	if (index == 0)
+		return (struct mem_range){n * 64 * KIB, 64 * KIB, MEM_NONE};
+	if (index < 3)
+		return (struct mem_range){0x80000 + ((index - 1) * 8 + n) * 16 * KIB, 16 * KIB, MEM_NONE};
+	return (struct mem_range){0xc0000 + ((index - 3) * 8 + n) * 4 * KIB, 4 * KIB, MEM_NONE};
+}
+
+/* RdMem and WrMem (APM 2 7.9.1) where memory of ours lies: without them it would be a device's. */
+static u64 kept_bits(u32 msr)
+{
+	u64 bits = 0;
+
+	for (u32 i = 0; i < MTRR_FIXED_COUNT; i++) {
+		for (u32 n = 0; fixed_msr[i] == msr && n < 8; n++) {
+			struct mem_range range = fixed_range(i, n);
+
+			if (ram_is_hidden(range.base, range.size))
+				bits |= MTRR_FIXED_DRAM << (8 * n);
+		}
+	}
+	return bits;
+}
+
+/*
+ * With caches off and emptied, before and behind, and the TLB flushed (APM 2 7.7.5, SDM 3A 11.11.7.2):
+ * dom0 has done so, but in guest mode, and on the way here caches were on.
+ */
+static bool write_uncached(u32 msr, u64 value)
+{
+	u64 cr0 = read_cr0();
+	bool done;
+
+	write_cr0(cr0 | CR0_CD);
+	wbinvd();
+	write_cr3(read_cr3());
+	done = wrmsr_safe(msr, value);
+	wbinvd();
+	write_cr3(read_cr3());
+	write_cr0(cr0);
+	return done;
+}
+
+bool mtrr_write(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	u64 kept = kept_bits(msr), now = 0;
+
+	if (!rdmsr_safe(msr, &now) || !write_uncached(msr, (value & ~kept) | (now & kept)))
+		return false;
+	dom0_memory_follow_mtrrs(vcpu);
+	return true;
 }

@@ -9,14 +9,16 @@
 /* Takes the first snapshot, on the boot CPU. */
 void mtrr_init(void);
 
+/* The lock of dom0's nested tables, which follow the types, guards the snapshot: dom0/memory.c. */
 const struct mtrr_state *mtrr_current(void);
 
-/* True for an MSR that decides memory types: MTRRs and AMD's SYSCFG, TOP_MEM2. */
+/* Takes a new snapshot. True when types may have changed and MTRRs are on. */
+bool mtrr_update(void);
+
 bool mtrr_is_msr(u32 msr);
-
-/* After a write to one of them: a new snapshot, and the nested tables follow. */
-void mtrr_changed(struct vcpu *vcpu);
-
 void mtrr_for_each_msr(void (*visit)(u32 msr));
+
+/* dom0's WRMSR to one of them; false: #GP. The nested tables follow. */
+bool mtrr_write(struct vcpu *vcpu, u32 msr, u64 value);
 
 #endif

@@ -148,7 +148,12 @@ static void hlt_exit(struct vcpu *vcpu)
 	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
 		return;
 	instruction_retire(vcpu);
-	if (vcpu->guest->leave == LEAVE_NOT)
+	if (vcpu->guest->leave != LEAVE_NOT)
+		return;
+	/* With an APIC of its own it may have an interrupt already (guest_apic_wake). */
+	if (vcpu->guest->vm->flags & LUV_VM_LAPIC)
+		vcpu->guest->mp_state = LUV_MP_HALTED;
+	else
 		guest_exit(vcpu, LUV_RUN_HLT);
 }
 

@@ -8,6 +8,8 @@
 
 #include "luvalley/vcpu.h"
 #include "vm/exit_policy.h"
+#include "vm/guest.h"
+#include "vm/vm.h"
 
 extern const struct exit_policy guest_policy;
 
@@ -24,11 +26,40 @@ void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event);
  */
 void guest_deliver_events(struct vcpu *vcpu);
 
+/* RFLAGS.IF is set and no shadow holds interrupts back. */
+bool guest_interruptible(struct vcpu *vcpu);
+
+/* Asks for an exit once that is so; with a priority (a vector's bits 7:4), once CR8 is below it, too. */
+void guest_open_window(struct vcpu *vcpu, u8 priority);
+
 /* LUV_READY_ for the client. */
 u64 guest_ready(struct vcpu *vcpu);
 
 /* Completes the instruction whose exit the client has answered. */
 void guest_finish(struct vcpu *vcpu);
+
+/* --- the local APIC (LUV_VM_LAPIC): guest_apic.c --- */
+
+/* An MSR of the local APIC's: true when it was one; *ok false for #GP. */
+bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok);
+bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok);
+
+/*
+ * Does what a register write asked for; what the client must do is left in *kind (LUV_APIC_) and
+ * *value.
+ */
+void guest_apic_effect(struct vcpu *vcpu, const struct lapic_effect *effect, u64 *kind, u64 *value);
+
+/* Sends a message to the VM's APICs. sender: an index, or LUV_VCPUS_MAX for a device. Returns the
+ * vCPUs to kick. */
+u64 guest_apic_send(struct vm *vm, const struct icr *icr, u32 sender);
+
+/* Takes what has arrived. False: the vCPU has nothing to run (halted, or waits for SIPI); the loop has
+ * ended then. */
+bool guest_apic_wake(struct vcpu *vcpu);
+
+/* Injects an interrupt that the APIC lets through, or opens the window for it. */
+void guest_apic_deliver(struct vcpu *vcpu);
 
 /* exit handlers in files of their own */
 void guest_memory_exit(struct vcpu *vcpu);

@@ -5,7 +5,7 @@
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
 
-static bool interruptible(struct vcpu *vcpu)
+bool guest_interruptible(struct vcpu *vcpu)
 {
 	vcpu_need(vcpu, VCPU_CONTROL);
 	return vcpu->rflags & RFLAGS_IF && !vcpu->control.interrupt_shadow;
@@ -25,11 +25,14 @@ static bool nmi_ready(struct vcpu *vcpu)
 	return !guest->nmi_blocked && !vcpu->control.interrupt_shadow;
 }
 
-static void open_window(struct vcpu *vcpu)
+void guest_open_window(struct vcpu *vcpu, u8 priority)
 {
-	if (vcpu->guest->window_open)
+	struct guest *guest = vcpu->guest;
+
+	if (guest->window_open && guest->window_priority <= priority)
 		return;
-	vcpu->guest->window_open = true;
+	guest->window_open = true;
+	guest->window_priority = priority;
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
@@ -63,8 +66,8 @@ static bool deliver_queued(struct vcpu *vcpu)
 
 	if (!guest->has_queued)
 		return false;
-	if (guest->queued.type == EVENT_INTERRUPT && !interruptible(vcpu)) {
-		open_window(vcpu);
+	if (guest->queued.type == EVENT_INTERRUPT && !guest_interruptible(vcpu)) {
+		guest_open_window(vcpu, 0);
 		return false;
 	}
 	guest->has_queued = false;
@@ -89,11 +92,11 @@ static bool client_window(struct vcpu *vcpu)
 	struct guest *guest = vcpu->guest;
 
 	if (guest->request & LUV_REQUEST_INTERRUPT_WINDOW) {
-		if (interruptible(vcpu)) {
+		if (guest_interruptible(vcpu)) {
 			guest_exit(vcpu, LUV_RUN_INTERRUPT_WINDOW);
 			return true;
 		}
-		open_window(vcpu);
+		guest_open_window(vcpu, 0);
 	}
 	if (guest->request & LUV_REQUEST_NMI_WINDOW && nmi_ready(vcpu)) {
 		guest_exit(vcpu, LUV_RUN_NMI_WINDOW);
@@ -105,13 +108,18 @@ static bool client_window(struct vcpu *vcpu)
 void guest_deliver_events(struct vcpu *vcpu)
 {
 	struct vcpu_event waiting;
+	bool lapic = vcpu->guest->vm->flags & LUV_VM_LAPIC;
 
+	if (lapic && !guest_apic_wake(vcpu))
+		return;
 	/* One event an entry; an interrupted or raised one goes first. */
 	if (!vcpu->ops->interrupted(vcpu, &waiting) && !deliver_nmi(vcpu) &&
 	    !deliver_queued(vcpu) && client_window(vcpu))
 		return;
+	if (lapic)
+		guest_apic_deliver(vcpu);
 	if (vcpu->guest->has_queued && vcpu->guest->queued.type == EVENT_INTERRUPT)
-		open_window(vcpu);
+		guest_open_window(vcpu, 0);
 	arm_single_step(vcpu);
 }
 
@@ -121,7 +129,7 @@ u64 guest_ready(struct vcpu *vcpu)
 	bool free_slot = !vcpu->guest->has_queued && !vcpu->ops->interrupted(vcpu, &waiting);
 	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
 
-	if (free_slot && interruptible(vcpu))
+	if (free_slot && guest_interruptible(vcpu))
 		ready |= LUV_READY_INTERRUPT;
 	if (free_slot && nmi_ready(vcpu) && !vcpu->guest->nmi_pending)
 		ready |= LUV_READY_NMI;

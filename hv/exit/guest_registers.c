@@ -35,7 +35,7 @@ static void follow_state(struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid 
 	if (leaf == 1) {
 		r->ecx = mirror(r->ecx, BIT(27), vcpu->control.cr4 & CR4_OSXSAVE);
 		r->edx = mirror(r->edx, BIT(9),
-				r->edx & BIT(9) && vcpu->guest->apic_base & APIC_BASE_ENABLE);
+				r->edx & BIT(9) && lapic_mode(&vcpu->guest->lapic) != LAPIC_DISABLED);
 	}
 	if (leaf == 7 && !subleaf)
 		r->ecx = mirror(r->ecx, BIT(4), vcpu->control.cr4 & CR4_PKE);
@@ -115,14 +115,22 @@ static enum answer write_spec_ctrl(struct guest *guest, u64 value)
 	return ANSWERED;
 }
 
+static void set_tsc(struct guest *guest, u64 value)
+{
+	u64 host = rdtsc();
+
+	lapic_tsc_stepped(&guest->lapic, host + guest->tsc_offset, value);
+	guest->tsc_offset = value - host;
+}
+
 static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	struct guest *guest = vcpu->guest;
 
 	switch (msr) {
 	case MSR_TSC:
-		guest->tsc_offset = value - rdtsc();
 		vcpu_need(vcpu, VCPU_MSRS);
+		set_tsc(guest, value);
 		vcpu->dirty |= VCPU_MSRS;
 		return ANSWERED;
 	case MSR_EFER:
@@ -152,6 +160,30 @@ static void ask_client(struct vcpu *vcpu, u32 msr, bool write, u64 value)
 	vcpu->guest->finish_length = vcpu->exit.length;
 }
 
+static void finish(struct vcpu *vcpu, bool write, u64 value)
+{
+	if (!write) {
+		vcpu->gpr[GPR_RAX] = (u32)value;
+		vcpu->gpr[GPR_RDX] = value >> 32;
+	}
+	instruction_retire(vcpu);
+}
+
+/* The local APIC's registers; false for any other. */
+static bool apic_msr(struct vcpu *vcpu, u32 msr, bool write, u64 value)
+{
+	bool ok;
+
+	if (!(write ? guest_apic_write(vcpu, msr, value, &ok)
+		    : guest_apic_read(vcpu, msr, &value, &ok)))
+		return false;
+	if (ok)
+		finish(vcpu, write, value);
+	else
+		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+	return true;
+}
+
 void guest_msr_exit(struct vcpu *vcpu)
 {
 	static const u8 opcode_read[] = {0x0f, 0x32}, opcode_write[] = {0x0f, 0x30};
@@ -161,6 +193,8 @@ void guest_msr_exit(struct vcpu *vcpu)
 	enum answer answer;
 
 	if (!instruction_measure(vcpu, write ? opcode_write : opcode_read, 2))
+		return;
+	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && apic_msr(vcpu, msr, write, value))
 		return;
 	answer = write ? write_msr(vcpu, msr, value) : read_msr(vcpu, msr, &value);
 	switch (answer) {
@@ -173,9 +207,5 @@ void guest_msr_exit(struct vcpu *vcpu)
 	case ANSWERED:
 		break;
 	}
-	if (!write) {
-		vcpu->gpr[GPR_RAX] = (u32)value;
-		vcpu->gpr[GPR_RDX] = value >> 32;
-	}
-	instruction_retire(vcpu);
+	finish(vcpu, write, value);
 }

@@ -18,6 +18,10 @@ s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3]);
 s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3]);
 s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3]);
 s64 call_vcpu_statistics(struct vcpu *caller, const u64 argument[3]);
+s64 call_interrupt(struct vcpu *caller, const u64 argument[3]);
+s64 call_lapic_read(struct vcpu *caller, const u64 argument[3]);
+s64 call_lapic_write(struct vcpu *caller, const u64 argument[3]);
+s64 call_lapic_access(struct vcpu *caller, const u64 argument[3]);
 
 /*
  * Not a result: the call is to be executed again after dom0 has taken what is pending. The

@@ -41,6 +41,10 @@ static const struct call calls[LUV_CALL_COUNT] = {
 	[LUV_CALL_VCPU_SYNC] = {call_vcpu_sync, false},
 	[LUV_CALL_VCPU_CPUID] = {call_vcpu_cpuid, false},
 	[LUV_CALL_VCPU_STATISTICS] = {call_vcpu_statistics, false},
+	[LUV_CALL_INTERRUPT] = {call_interrupt, false},
+	[LUV_CALL_LAPIC_READ] = {call_lapic_read, false},
+	[LUV_CALL_LAPIC_WRITE] = {call_lapic_write, false},
+	[LUV_CALL_LAPIC_ACCESS] = {call_lapic_access, false},
 };
 
 static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])

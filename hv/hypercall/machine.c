@@ -4,8 +4,10 @@
 #include "hypercall/argument.h"
 #include "hypercall/call.h"
 #include "hypercall/session.h"
+#include "lib/string.h"
 #include "mem/page.h"
 #include "mem/ram.h"
+#include "vm/lapic.h"
 #include "vm/vm.h"
 
 /* A page of the caller's that stays pinned: where we find it, or NULL where it must be touched. */
@@ -37,13 +39,13 @@ s64 call_vm_create(struct vcpu *vcpu, const u64 argument[3])
 
 	if (result)
 		return result;
-	if (create.flags & ~(u64)LUV_VM_LAPIC || create.owner_page % PAGE_SIZE)
+	if (create.flags & ~(u64)LUV_VM_LAPIC || create.owner_page % PAGE_SIZE ||
+	    create.tsc_khz > LAPIC_TSC_KHZ_MAX)
 		return LUV_ERR_INVAL;
 	page = pinned_page(vcpu, create.owner_page);
 	if (!page)
 		return LUV_ERR_FAULT;
-	return vm_create(vcpu->ops, session_address_space(vcpu), create.flags, create.owner_page,
-			 page, owner_is_dead);
+	return vm_create(vcpu->ops, session_address_space(vcpu), &create, page, owner_is_dead);
 }
 
 s64 call_vm_destroy(struct vcpu *vcpu, const u64 argument[3])
@@ -101,10 +103,22 @@ s64 call_dirty_read(struct vcpu *vcpu, const u64 argument[3])
 	return result;
 }
 
+/* The FPU as power-on leaves it (SDM 3A table 9-1), but for MXCSR and FCW all zeros. */
+static void fpu_power_on(u8 *area)
+{
+	const u16 fcw = 0x40;
+	const u32 mxcsr = 0x1f80;
+
+	memset(area, 0, PAGE_SIZE);
+	memcpy(area, &fcw, sizeof(fcw));
+	memcpy(area + 24, &mxcsr, sizeof(mxcsr));
+}
+
 static s64 vcpu_create(struct vcpu *vcpu, struct vm *vm, const struct luv_vcpu_create *create)
 {
 	void *page, *fpu;
 	u8 *stop;
+	s64 result;
 
 	if (create->index >= LUV_VCPUS_MAX || (create->page | create->fpu_page) % PAGE_SIZE)
 		return LUV_ERR_INVAL;
@@ -113,8 +127,11 @@ static s64 vcpu_create(struct vcpu *vcpu, struct vm *vm, const struct luv_vcpu_c
 	stop = pinned_page(vcpu, create->stop);
 	if (!page || !fpu || !stop)
 		return LUV_ERR_FAULT;
-	return vm_vcpu_create(vm, vcpu->ops, call_guest_policy(), (u32)create->index, page, fpu,
-			      stop);
+	result = vm_vcpu_create(vm, vcpu->ops, call_guest_policy(), (u32)create->index, page, fpu,
+				stop);
+	if (!result)
+		fpu_power_on(fpu);
+	return result;
 }
 
 s64 call_vcpu_create(struct vcpu *vcpu, const u64 argument[3])

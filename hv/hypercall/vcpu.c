@@ -6,7 +6,7 @@
 #include "exit/run.h"
 #include "hypercall/argument.h"
 #include "hypercall/call.h"
-#include "hypercall/session.h"
+#include "hypercall/target.h"
 #include "lib/string.h"
 #include "mem/page.h"
 #include "vm/guest.h"
@@ -18,32 +18,6 @@
 const struct exit_policy *call_guest_policy(void)
 {
 	return &guest_policy;
-}
-
-/* A call's vCPU, taken; released and put by done(). */
-struct target {
-	struct vm *vm;
-	struct vcpu *vcpu;
-};
-
-static s64 take(struct vcpu *caller, u64 handle, u64 index, struct target *target)
-{
-	s64 error;
-
-	target->vm = vm_get(session_address_space(caller), handle);
-	if (!target->vm)
-		return LUV_ERR_PERM;
-	target->vcpu = vm_vcpu_take(target->vm, index, &error);
-	if (target->vcpu)
-		return 0;
-	vm_put(target->vm);
-	return error;
-}
-
-static void done(const struct target *target)
-{
-	vm_vcpu_release(target->vcpu);
-	vm_put(target->vm);
 }
 
 /* --- RUN ------------------------------------------------------------------------------------ */
@@ -101,12 +75,18 @@ static void end_step(struct vcpu *vcpu)
 	vcpu->guest->stepping = false;
 }
 
+static void give(struct vcpu *vcpu)
+{
+	struct luv_vcpu_page *page = vcpu->guest->page;
+
+	page->ready = guest_ready(vcpu);
+	state_give(vcpu, __atomic_load_n(&page->wanted, __ATOMIC_RELAXED));
+}
+
 static s64 enter(struct vcpu *caller, struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
-	vcpu->cpu = caller->cpu;
-	guest_finish(vcpu);
 	if (!world_enter(caller, vcpu))
 		return LUV_ERR_INVAL;
 	run_guest(vcpu);
@@ -116,11 +96,14 @@ static s64 enter(struct vcpu *caller, struct vcpu *vcpu)
 		guest->restarting = true;
 		return CALL_RESTART;
 	}
-	guest->page->ready = guest_ready(vcpu);
-	state_give(vcpu, __atomic_load_n(&guest->page->wanted, __ATOMIC_RELAXED));
+	give(vcpu);
 	return 0;
 }
 
+/*
+ * What the client set is taken over first, then the instruction that it answered is finished, even
+ * when it is told to stop: as KVM does with immediate_exit.
+ */
 static s64 run(struct vcpu *caller, struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
@@ -131,16 +114,22 @@ static s64 run(struct vcpu *caller, struct vcpu *vcpu)
 	else
 		guest->runs++;
 	guest->restarting = false;
-	if (told_to_stop(guest)) {
-		guest->page->exit.reason = LUV_RUN_NOTHING;
-		guest->page->ready = guest_ready(vcpu);
-		state_give(vcpu, __atomic_load_n(&guest->page->wanted, __ATOMIC_RELAXED));
-		return LUV_ERR_INTR;
-	}
+	guest->leave = LEAVE_NOT;
 	result = take_requests(vcpu);
 	if (!result)
 		result = check_state(vcpu);
-	return result ? result : enter(caller, vcpu);
+	if (result)
+		return result;
+	guest_finish(vcpu);
+	/* A single step over that instruction ends here. */
+	if (guest->leave == LEAVE_NOT) {
+		if (!told_to_stop(guest))
+			return enter(caller, vcpu);
+		guest->page->exit.reason = LUV_RUN_NOTHING;
+		result = LUV_ERR_INTR;
+	}
+	give(vcpu);
+	return result;
 }
 
 /* Without interrupts dom0 could never end it. */
@@ -151,13 +140,13 @@ s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 
 	if (!(caller->rflags & RFLAGS_IF))
 		return LUV_ERR_INVAL;
-	result = take(caller, argument[0], argument[1], &target);
+	result = target_take(caller, argument[0], argument[1], &target);
 	if (result)
 		return result;
 	vm_run_begin(target.vm);
 	result = run(caller, target.vcpu);
 	vm_run_end(target.vm);
-	done(&target);
+	target_done(&target);
 	return result;
 }
 
@@ -166,26 +155,22 @@ s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3])
 {
 	struct target target;
-	s64 result = take(caller, argument[0], argument[1], &target);
+	s64 result = target_take(caller, argument[0], argument[1], &target);
 
 	if (result)
 		return result;
-	target.vcpu->cpu = caller->cpu;
-	guest_finish(target.vcpu);
 	result = take_requests(target.vcpu);
 	if (!result)
 		result = check_state(target.vcpu);
-	target.vcpu->guest->page->ready = guest_ready(target.vcpu);
-	state_give(target.vcpu,
-		   __atomic_load_n(&target.vcpu->guest->page->wanted, __ATOMIC_RELAXED));
-	done(&target);
+	give(target.vcpu);
+	target_done(&target);
 	return result;
 }
 
 s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 {
 	struct target target;
-	s64 result = take(caller, argument[0], argument[1], &target);
+	s64 result = target_take(caller, argument[0], argument[1], &target);
 	struct guest *guest;
 
 	if (result)
@@ -199,7 +184,7 @@ s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 		result = LUV_ERR_INVAL;
 	else if (!user_read(caller, gva(argument[2]), guest->cpuid, PAGE_SIZE))
 		result = LUV_ERR_FAULT;
-	done(&target);
+	target_done(&target);
 	return result;
 }
 
@@ -211,12 +196,12 @@ s64 call_vcpu_statistics(struct vcpu *caller, const u64 argument[3])
 
 	if (result)
 		return result;
-	result = take(caller, argument[0], statistics.index, &target);
+	result = target_take(caller, argument[0], statistics.index, &target);
 	if (result)
 		return result;
 	statistics.runs = target.vcpu->guest->runs;
 	statistics.restarts = target.vcpu->guest->restarts;
 	memcpy(statistics.exits, target.vcpu->exits, sizeof(statistics.exits));
-	done(&target);
+	target_done(&target);
 	return argument_write(caller, argument[1], &statistics, sizeof(statistics));
 }

@@ -17,6 +17,8 @@
 
 /* All RAM below its end, and the first MiB: physical address + DIRECT_BASE. Never executable. */
 #define DIRECT_BASE LAYOUT_CONST(0xffff800000000000)
+/* As far as it reaches: RAM above is left unused (boot/main.c). */
+#define DIRECT_SIZE LAYOUT_CONST(0x7fff80000000)
 /* The image, wherever in memory it lies. */
 #define IMAGE_BASE LAYOUT_CONST(0xffffffff80000000)
 /* Device registers, uncached. */

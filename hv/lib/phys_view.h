@@ -7,6 +7,7 @@
 #ifndef LIB_PHYS_VIEW_H
 #define LIB_PHYS_VIEW_H
 
+#include "lib/string.h"
 #include "lib/types.h"
 
 struct phys_view {
@@ -20,6 +21,16 @@ struct phys_view {
 static inline const void *phys_at(const struct phys_view *view, u64 address, u64 size)
 {
 	return view->at(view, address, size);
+}
+
+/* Copies once, because the bytes may change. False where they are not readable. */
+static inline bool phys_read(const struct phys_view *view, u64 address, void *to, u64 size)
+{
+	const void *from = phys_at(view, address, size);
+
+	if (from)
+		memcpy(to, from, size);
+	return from;
 }
 
 #endif

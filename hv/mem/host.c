@@ -77,9 +77,12 @@ static struct nested_format host_format = {
 	.address = host_address,
 	.access = host_access,
 	.memory_type = host_memory_type,
+	.typed = true,
 };
 static struct nested tables;
 static hpa_t image_hpa;
+
+_Static_assert(DIRECT_BASE + DIRECT_SIZE == IMAGE_BASE, "the direct map ends at the image");
 
 static bool map(u64 at, hpa_t to, u64 size, u32 access, u8 memory_type)
 {
@@ -87,15 +90,15 @@ static bool map(u64 at, hpa_t to, u64 size, u32 access, u8 memory_type)
 }
 
 /*
- * Every RAM range, rounded inwards: device memory beside it must not become reachable through a
- * cacheable alias.
+ * RAM lies in whole pages (boot/multiboot.c). ACPI's ranges are rounded inwards: device memory beside
+ * them must not become reachable through a cacheable alias.
  */
 static bool map_ram(const struct mem_map *ram)
 {
 	for (u32 i = 0; i < ram->count; i++) {
 		const struct mem_range *r = &ram->range[i];
 		u64 base = align_up(r->base, PAGE_SIZE);
-		u64 end = align_down(r->base + r->size, PAGE_SIZE);
+		u64 end = align_down(min_u64(r->base + r->size, DIRECT_SIZE), PAGE_SIZE);
 
 		if (r->type != MEM_RAM && r->type != MEM_ACPI && r->type != MEM_NVS)
 			continue;

@@ -160,6 +160,34 @@ bool mem_map_set(struct mem_map *map, u64 base, u64 size, u32 type)
 	return replace(map, first, end, piece, count);
 }
 
+/* A range of RAM that does not begin or end on a page boundary; NULL without one. */
+static const struct mem_range *ragged_ram(const struct mem_map *map)
+{
+	for (u32 i = 0; i < map->count; i++) {
+		const struct mem_range *range = &map->range[i];
+
+		if (range->type == MEM_RAM && (range->base | range->size) % PAGE_SIZE)
+			return range;
+	}
+	return NULL;
+}
+
+bool mem_map_round_ram(struct mem_map *map)
+{
+	const struct mem_range *range;
+
+	while ((range = ragged_ram(map))) {
+		u64 base = range->base, end = range_end(range);
+		u64 inner_base = min_u64(align_up(base, PAGE_SIZE), end);
+		u64 inner_end = max_u64(align_down(end, PAGE_SIZE), inner_base);
+
+		if (!mem_map_set(map, base, inner_base - base, MEM_RESERVED) ||
+		    !mem_map_set(map, inner_end, end - inner_end, MEM_RESERVED))
+			return false;
+	}
+	return true;
+}
+
 static const struct mem_range *range_of(const struct mem_map *map, u64 addr)
 {
 	for (u32 i = 0; i < map->count; i++) {

@@ -15,6 +15,13 @@ enum mem_type {
 	MEM_UNUSABLE = 5,
 };
 
+/* ACPI 6.4, table 15-372: as INT 15h and boot protocols pass it. */
+struct e820_entry {
+	u64 base, size;
+	u32 type; /* enum mem_type */
+} PACKED;
+ASSERT_SIZE(struct e820_entry, 20);
+
 struct mem_range {
 	u64 base;
 	u64 size;
@@ -42,6 +49,12 @@ bool mem_map_add(struct mem_map *map, u64 base, u64 size, u32 type);
  * the map is then unchanged. For the boot CPU only: the work area is shared.
  */
 bool mem_map_normalise(struct mem_map *map);
+
+/*
+ * Rounds RAM inwards to whole pages; what is cut off becomes reserved. The map must be normalised and
+ * stays so. False when the result does not fit.
+ */
+bool mem_map_round_ram(struct mem_map *map);
 
 /*
  * Gives [base, base+size) the type, splitting what lies across its ends; MEM_NONE removes it.

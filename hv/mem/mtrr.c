@@ -4,9 +4,6 @@
 #define CAP_VCNT    0xff
 #define CAP_FIX	    BIT(8)
 
-#define DEF_TYPE_FE BIT(10)
-#define DEF_TYPE_E  BIT(11)
-
 #define MASK_VALID  BIT(11)
 
 #define TYPE_MASK   0xff
@@ -127,9 +124,9 @@ u8 mtrr_type(const struct mtrr_state *mtrr, u64 address, u64 *end)
 	u8 type;
 
 	*end = ADDRESS_LIMIT;
-	if (!(mtrr->def_type & DEF_TYPE_E) || address > address_mask)
+	if (!(mtrr->def_type & MTRR_DEF_TYPE_E) || address > address_mask)
 		return CACHE_UC;
-	if (address < 1 * MIB && (mtrr->cap & CAP_FIX) && (mtrr->def_type & DEF_TYPE_FE))
+	if (address < 1 * MIB && (mtrr->cap & CAP_FIX) && (mtrr->def_type & MTRR_DEF_TYPE_FE))
 		return fixed_type(mtrr, address, end);
 	end_at(&lookup, address_mask + 1);
 	for (unsigned i = 0; i < count; i++)

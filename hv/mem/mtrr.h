@@ -13,12 +13,16 @@ enum mem_cache_type {
 	CACHE_WB = 6,
 };
 
+#define MTRR_DEF_TYPE_FE BIT(10)
+#define MTRR_DEF_TYPE_E	 BIT(11)
+#define MTRR_FIXED_DRAM	 0x18ull /* RdMem, WrMem of each range in a fixed MTRR (APM 2 7.9.1) */
+
 #define MTRR_FIXED_COUNT  11
 #define MTRR_VARIABLE_MAX 16
 
 struct mtrr_state {
 	u64 cap;		     /* IA32_MTRRCAP */
-	u64 def_type;		     /* IA32_MTRR_DEF_TYPE: type, FE (bit 10), E (bit 11) */
+	u64 def_type;		     /* IA32_MTRR_DEF_TYPE: type, FE, E */
 	u64 fixed[MTRR_FIXED_COUNT]; /* 250h, 258h, 259h, 268h ... 26Fh */
 	struct {
 		u64 base;

@@ -109,23 +109,38 @@ bool nested_init(struct nested *nested, const struct nested_format *format,
 	return nested->root;
 }
 
-/* Recursion: as deep as the tables, four levels. */
-static void free_table(struct nested *nested, u64 *table, unsigned level)
+/* Frees a table and what hangs below it while the budget lasts. Recursion: as deep as the tables. */
+static bool free_table(struct nested *nested, u64 *table, unsigned level, u32 *budget)
 {
 	const struct nested_format *format = nested->format;
 
-	for (unsigned i = 0; i < TABLE_ENTRIES; i++)
-		if (format->present(table[i]) && !format->is_leaf(table[i], level))
-			free_table(nested, child_table(nested, table[i], level), level - 1);
+	for (unsigned i = 0; i < TABLE_ENTRIES && level > 1; i++) {
+		if (!format->present(table[i]) || format->is_leaf(table[i], level))
+			continue;
+		if (!free_table(nested, child_table(nested, table[i], level), level - 1, budget))
+			return false;
+		table[i] = 0;
+	}
+	if (!*budget)
+		return false;
+	--*budget;
 	nested->pages->free(nested->pages, table);
 	nested->table_pages--;
+	return true;
+}
+
+bool nested_destroy_some(struct nested *nested, u32 pages)
+{
+	if (nested->root && !free_table(nested, nested->root, NESTED_LEVELS, &pages))
+		return false;
+	nested->root = NULL;
+	return true;
 }
 
 void nested_destroy(struct nested *nested)
 {
-	if (nested->root)
-		free_table(nested, nested->root, NESTED_LEVELS);
-	nested->root = NULL;
+	while (!nested_destroy_some(nested, UINT32_MAX))
+		;
 }
 
 bool nested_map(struct nested *nested, gpa_t from, hpa_t to, u64 size, u32 access,

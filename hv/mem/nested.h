@@ -48,7 +48,8 @@ struct nested_format {
 	hpa_t (*address)(u64 entry, unsigned level);
 	u32 (*access)(u64 entry);
 	u8 (*memory_type)(u64 entry);
-	u64 dirty; /* the bit that the CPU sets in a leaf on a write */
+	bool typed; /* leaves hold a memory type; else memory_type answers one for all */
+	u64 dirty;  /* the bit that the CPU sets in a leaf on a write */
 };
 
 struct nested {
@@ -76,6 +77,9 @@ bool nested_init(struct nested *nested, const struct nested_format *format,
  * tables, and no CPU may have anything of them cached: the caller flushes before.
  */
 void nested_destroy(struct nested *nested);
+
+/* The same in steps: gives at most so many pages back; true when all are. */
+bool nested_destroy_some(struct nested *nested, u32 pages);
 
 /*
  * Maps [from, from+size) to [to, to+size), all 4 KiB aligned, with the largest pages that both

@@ -7,7 +7,6 @@
 
 #define VGA_WINDOW	0xa0000ull
 #define VGA_WINDOW_SIZE 0x20000ull
-#define TOUCHES_LOGGED	8
 
 static const struct mem_map *machine;
 static struct mem_range hidden[HIDDEN_RANGES_MAX];
@@ -55,15 +54,12 @@ u64 ram_hidden_bytes(void)
 	return bytes;
 }
 
-/* One line a page would let dom0 flood the log: the first few speak for the rest. */
-void ram_count_touch(u64 page)
+void ram_count_touch(u64 page, bool write, u64 rip)
 {
-	u64 count = __atomic_add_fetch(&touches, 1, __ATOMIC_RELAXED);
-
-	if (count <= TOUCHES_LOGGED)
-		hv_log("dom0 touched hidden memory at 0x%llx; it finds a page of junk there%s",
-		       (unsigned long long)page,
-		       count == TOUCHES_LOGGED ? " (further ones are only counted)" : "");
+	hv_log_counted(&touches,
+		       "dom0 touched hidden memory at 0x%llx (a %s at 0x%llx); it finds a page of junk "
+		       "there",
+		       (unsigned long long)page, write ? "write" : "read", (unsigned long long)rip);
 }
 
 u64 ram_touches(void)
@@ -84,6 +80,7 @@ void *ram_dom0(gpa_t address, u64 size)
 const void *ram_dom0_code(gpa_t address, u64 size)
 {
 	u32 type = mem_map_type(machine, address.addr);
+	u64 page = align_down(address.addr, PAGE_SIZE);
 
 	if (range_within(address.addr, size, 0, MIB)) {
 		if (range_overlaps(address.addr, size, VGA_WINDOW, VGA_WINDOW_SIZE) ||
@@ -93,7 +90,9 @@ const void *ram_dom0_code(gpa_t address, u64 size)
 	}
 	if (type != MEM_ACPI && type != MEM_NVS)
 		return ram_dom0(address, size);
-	if (!mem_map_all(machine, address.addr, size, type) || ram_is_hidden(address.addr, size))
+	/* Of these only whole pages are mapped (mem/host.c). */
+	if (!range_within(address.addr, size, page, PAGE_SIZE) ||
+	    !mem_map_all(machine, page, PAGE_SIZE, type) || ram_is_hidden(page, PAGE_SIZE))
 		return NULL;
 	return hpa_to_virt(hpa(address.addr));
 }

@@ -24,8 +24,8 @@ const struct mem_range *ram_next_hidden(u64 base, u64 size);
 
 u64 ram_hidden_bytes(void);
 
-/* dom0 touched a hidden page for the first time: counted, and logged. */
-void ram_count_touch(u64 page);
+/* The instruction at rip touched a hidden page for the first time: counted, and logged. */
+void ram_count_touch(u64 page, bool write, u64 rip);
 u64 ram_touches(void);
 
 /* True when the range is ordinary RAM and none of it ours. */

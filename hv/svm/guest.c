@@ -85,11 +85,13 @@ void svm_guest_intercepts(struct vcpu *vcpu)
 
 	vmcb->intercept_exception = (u32)(ALWAYS_EXCEPTIONS | guest->debug_exceptions);
 	vmcb->intercept_1 = INTERCEPT_1;
-	vmcb->v_intr &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR);
+	vmcb->v_intr &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR | VMCB_V_PRIORITY(15));
 	/* A virtual interrupt that is intercepted the moment the guest could take it. */
 	if (guest->window_open) {
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_VINTR;
-		vmcb->v_intr |= VMCB_V_IRQ | VMCB_V_IGN_TPR;
+		vmcb->v_intr |= VMCB_V_IRQ | VMCB_V_PRIORITY(guest->window_priority);
+		if (!guest->window_priority)
+			vmcb->v_intr |= VMCB_V_IGN_TPR;
 	}
 	/* Without virtual NMIs, IRET tells that the guest's handler is done. */
 	if (guest->nmi_blocked && !guest->nmi_return)

@@ -75,28 +75,13 @@ static u8 npt_memory_type(u64 entry)
 	return MEMORY_TYPE_WB;
 }
 
-const struct nested_format npt_format = {
-    .name = "NPT",
-    .largest_leaf = 3,
-    .table = npt_table,
-    .leaf = npt_leaf,
-    .present = npt_present,
-    .is_leaf = npt_is_leaf,
-    .address = npt_address,
-    .access = npt_access,
-    .memory_type = npt_memory_type,
-    .dirty = NPT_D,
-};
+#define FORMAT(format_name, largest)                                                               \
+	{                                                                                          \
+		.name = (format_name), .largest_leaf = (largest), .table = npt_table,              \
+		.leaf = npt_leaf, .present = npt_present, .is_leaf = npt_is_leaf,                  \
+		.address = npt_address, .access = npt_access, .memory_type = npt_memory_type,      \
+		.dirty = NPT_D,                                                                    \
+	}
 
-const struct nested_format npt_format_2m = {
-    .name = "NPT without 1 GiB pages",
-    .largest_leaf = 2,
-    .table = npt_table,
-    .leaf = npt_leaf,
-    .present = npt_present,
-    .is_leaf = npt_is_leaf,
-    .address = npt_address,
-    .access = npt_access,
-    .memory_type = npt_memory_type,
-    .dirty = NPT_D,
-};
+const struct nested_format npt_format = FORMAT("NPT", 3);
+const struct nested_format npt_format_2m = FORMAT("NPT without 1 GiB pages", 2);

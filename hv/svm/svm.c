@@ -516,6 +516,9 @@ static void svm_enter(struct vcpu *vcpu)
 
 	vmcb->tlb_control = VMCB_TLB_KEEP;
 	vmcb->clean = VMCB_CLEAN_ALL;
+	/* The map may have changed: this exit may have been one too many (msr_pass). */
+	if (vmcb->exit_code == VMEXIT_MSR)
+		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
 	vcpu->valid = 0;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vcpu->gpr[GPR_RSP] = vmcb->rsp;
@@ -536,6 +539,11 @@ static noreturn void svm_park(void)
 	__asm__ volatile("stgi" : : : "memory");
 	for (;;)
 		__asm__ volatile("hlt" : : : "memory");
+}
+
+static void svm_msr_pass(u32 msr)
+{
+	msrpm_pass(dom0_msrpm, msr);
 }
 
 static void svm_take_init(void)
@@ -567,5 +575,6 @@ const struct virt_ops svm_ops = {
 	.interrupted = svm_interrupted,
 	.enter = svm_enter,
 	.park = svm_park,
+	.msr_pass = svm_msr_pass,
 	.take_init = svm_take_init,
 };

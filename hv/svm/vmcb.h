@@ -125,6 +125,7 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 /* v_intr, 060h (APM 2 15.21.1, 15.21.4). */
 #define VMCB_V_TPR_MASK	    0xfull
 #define VMCB_V_IRQ	    BIT(8)
+#define VMCB_V_PRIORITY(n)  ((u64)(n) << 16)
 #define VMCB_V_IGN_TPR	    BIT(20)
 #define VMCB_V_INTR_MASKING BIT(24)
 
@@ -134,6 +135,7 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 
 /* clean, APM 2 15.15.3. */
 #define VMCB_CLEAN_I    BIT(0)
+#define VMCB_CLEAN_MAPS BIT(1)
 #define VMCB_CLEAN_ASID BIT(2)
 #define VMCB_CLEAN_TPR  BIT(3)
 #define VMCB_CLEAN_NP  BIT(4)

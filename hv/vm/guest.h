@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a guest's vCPU has beyond struct vcpu. It belongs to whoever holds `running`: the CPU in RUN,
- * or a call that looks at or changes its state. Nothing else touches it, but for `lapic`'s incoming bits.
+ * or a call that looks at or changes its state. Nothing else touches it, but for what the last fields say.
  */
 #ifndef VM_GUEST_H
 #define VM_GUEST_H
 
 #include "luvalley/vcpu.h"
+#include "vm/lapic.h"
 #include "vm/vcpu.h"
 
 struct vm;
@@ -47,7 +48,8 @@ struct guest {
 	bool has_queued;
 	bool nmi_pending, nmi_blocked;
 	u64 nmi_return; /* RIP of the IRET that will unblock NMIs; 0: none seen */
-	bool window_open; /* ask for an exit when interrupts can be taken */
+	bool window_open;   /* ask for an exit when interrupts can be taken */
+	u8 window_priority; /* and CR8 lets this priority class through; 0: whatever CR8 is */
 	u64 request;	/* page->request of this RUN */
 	u64 debug_flags;
 	u32 debug_exceptions;
@@ -65,7 +67,18 @@ struct guest {
 	u64 flush_seen;
 
 	u64 runs, restarts;
+
+	/* With LUV_VM_LAPIC. Others post into `arrived` and into the APIC's incoming bits. */
+	u8 mp_state; /* LUV_MP_ */
+	u32 arrived; /* atomic: GUEST_ */
+	struct lapic lapic;
 };
+
+/* What other CPUs sent beside interrupts: bits of `arrived`; a STARTUP's vector in bits 7:0. */
+#define GUEST_ARRIVED_NMI  BIT(8)
+#define GUEST_ARRIVED_INIT BIT(9)
+#define GUEST_ARRIVED_SIPI BIT(10)
+
 _Static_assert(sizeof(struct guest) <= PAGE_SIZE, "a struct guest is one page");
 
 #endif

@@ -38,6 +38,7 @@ static void take_control(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 	c->efer = read_once(&page->efer) & ~EFER_LMA;
 	if (c->efer & EFER_LME && c->cr0 & CR0_PG)
 		c->efer |= EFER_LMA;
+	lapic_set_cr8(&vcpu->guest->lapic, c->cr8);
 	vcpu->guest->xcr0 = read_once(&page->xcr0);
 	/* PCIDs and global pages of the old CR3 and CR4 may be cached. */
 	vcpu->dirty |= VCPU_CONTROL | VCPU_FLUSH;
@@ -95,6 +96,7 @@ static void take_msrs(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 	vcpu->guest->tsc_aux = (u32)read_once(&msr[LUV_MSR_TSC_AUX]);
 	vcpu->guest->tsc_offset = read_once(&msr[LUV_MSR_TSC_OFFSET]);
 	vcpu->guest->apic_base = read_once(&msr[LUV_MSR_APIC_BASE]);
+	lapic_set_base(&vcpu->guest->lapic, vcpu->guest->apic_base);
 	vcpu->valid |= VCPU_MSRS;
 	vcpu->dirty |= VCPU_MSRS;
 }
@@ -110,6 +112,7 @@ static void take_events(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 	guest->nmi_blocked = read_once(&from->nmi_blocked) & 1;
 	guest->nmi_pending = read_once(&from->nmi_pending) & 1;
 	guest->nmi_return = 0;
+	guest->mp_state = (u8)min_u64(read_once(&from->mp_state), LUV_MP_HALTED);
 	guest->has_queued = event_decode(pending, read_once(&from->pending_error), &guest->queued);
 	vcpu->ops->inject(vcpu, NULL);
 	vcpu->dirty |= VCPU_CONTROL | VCPU_INTERCEPTS;
@@ -197,7 +200,7 @@ static void give_msrs(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 	page->msr[LUV_MSR_PAT] = m->pat;
 	page->msr[LUV_MSR_TSC_AUX] = vcpu->guest->tsc_aux;
 	page->msr[LUV_MSR_TSC_OFFSET] = vcpu->guest->tsc_offset;
-	page->msr[LUV_MSR_APIC_BASE] = vcpu->guest->apic_base;
+	page->msr[LUV_MSR_APIC_BASE] = vcpu->guest->lapic.base;
 }
 
 static void give_events(struct vcpu *vcpu, struct luv_vcpu_page *page)
@@ -216,7 +219,7 @@ static void give_events(struct vcpu *vcpu, struct luv_vcpu_page *page)
 		.nmi_pending = guest->nmi_pending,
 		.pending = pending.event,
 		.pending_error = pending.error,
-		.mp_state = LUV_MP_RUNNABLE,
+		.mp_state = guest->mp_state,
 	};
 }
 

@@ -79,6 +79,16 @@ void vcpu_reset(struct vcpu *vcpu)
 	vcpu->ops->inject(vcpu, NULL);
 }
 
+void vcpu_init(struct vcpu *vcpu)
+{
+	u64 kept;
+
+	vcpu_need(vcpu, VCPU_CONTROL);
+	kept = vcpu->control.cr0 & (CR0_CD | CR0_NW);
+	vcpu_reset(vcpu);
+	vcpu->control.cr0 = CR0_ET | kept;
+}
+
 void vcpu_start_at(struct vcpu *vcpu, u8 vector)
 {
 	vcpu->segments.seg[SEG_CS].selector = (u16)(vector << 8);

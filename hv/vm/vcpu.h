@@ -159,10 +159,13 @@ void vcpu_need(struct vcpu *vcpu, u32 groups);
 /* Raises an exception in the guest at its next entry, on the instruction at rip. */
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 
-/* The state of a CPU after INIT, but for the registers that INIT keeps (APM 2 table 14-1). */
+/* The state of a CPU after RESET, but for the registers that INIT keeps (APM 2 table 14-1). */
 void vcpu_reset(struct vcpu *vcpu);
 
-/* After vcpu_reset: the state after a STARTUP IPI (APM 2 14.1.3): CS:IP = vector * 100h : 0. */
+/* The same after INIT, which keeps CR0.CD and NW, too. */
+void vcpu_init(struct vcpu *vcpu);
+
+/* After vcpu_init: the state after a STARTUP IPI (APM 2 14.1.3): CS:IP = vector * 100h : 0. */
 void vcpu_start_at(struct vcpu *vcpu, u8 vector);
 
 #endif

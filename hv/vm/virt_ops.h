@@ -41,6 +41,9 @@ struct virt_ops {
 	void (*enter)(struct vcpu *vcpu);
 	/* Waits in root mode for a real INIT and STARTUP: never returns. */
 	void (*park)(void);
+	/* From now on dom0's accesses to the MSR need not exit any more: each CPU stops with them at
+	 * its next such exit. */
+	void (*msr_pass)(u32 msr);
 	/* Takes an INIT that an exit reported and left pending. */
 	void (*take_init)(void);
 };

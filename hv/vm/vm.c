@@ -8,6 +8,8 @@
 #include "vm/virt_ops.h"
 
 #define WRONG_HANDLES_MAX 64
+#define FREE_STEP	  256 /* table pages that one call frees */
+#define UNMAP_STEP	  GIB /* of guest memory that one call unmaps; no leaf crosses it */
 
 static struct spinlock table_lock;
 static struct vm *table[LUV_VMS_MAX]; /* table_lock */
@@ -29,35 +31,42 @@ static void free_vcpu(struct vcpu *vcpu)
 }
 
 /*
- * No CPU can have a translation of the VM in use: its vCPUs are gone, and their TLB tags are not
+ * Frees a VM that nobody can reach any more; false when there is more to free: a call's work is
+ * bounded. No CPU can have a translation of it in use: its vCPUs do not run, and their TLB tags are not
  * given to others before a flush.
  */
-static void free_vm(struct vm *vm)
+static bool free_vm_some(struct vm *vm)
 {
 	for (u32 i = 0; i < LUV_VCPUS_MAX; i++) {
 		if (vm->vcpu[i])
 			free_vcpu(vm->vcpu[i]);
+		vm->vcpu[i] = NULL;
 	}
-	nested_destroy(&vm->nested);
+	if (!nested_destroy_some(&vm->nested, FREE_STEP))
+		return false;
 	free_if(vm->slots);
 	page_free(vm);
+	return true;
 }
 
-/* table_lock is held. */
-static bool reap(bool (*is_dead)(const struct vm *vm))
+/*
+ * table_lock is held. Frees a step of one dead VM: 1: something was freed, 0: nothing is dead, and
+ * LUV_ERR_AGAIN: call again, there is more.
+ */
+static s64 reap(bool (*is_dead)(const struct vm *vm))
 {
-	bool reaped = false;
-
 	for (u32 i = 0; i < LUV_VMS_MAX; i++) {
 		struct vm *vm = table[i];
 
-		if (!vm || vm->references || !is_dead(vm))
+		if (!vm || vm->references || !(vm->dying || is_dead(vm)))
 			continue;
+		vm->dying = true;
+		if (!free_vm_some(vm))
+			return LUV_ERR_AGAIN;
 		table[i] = NULL;
-		free_vm(vm);
-		reaped = true;
+		return 1;
 	}
-	return reaped;
+	return 0;
 }
 
 static struct vm *allocate(const struct virt_ops *ops)
@@ -89,27 +98,39 @@ static bool insert(struct vm *vm)
 	return false;
 }
 
-s64 vm_create(const struct virt_ops *ops, u64 address_space, u64 flags, u64 owner_address,
+/* table_lock is held. */
+static s64 create(const struct virt_ops *ops, u64 address_space, const struct luv_vm_create *create,
+		  u64 *owner_page)
+{
+	struct vm *vm = allocate(ops);
+
+	if (!vm)
+		return LUV_ERR_NOMEM;
+	vm->address_space = address_space;
+	vm->flags = create->flags;
+	vm->tsc_khz = (u32)create->tsc_khz;
+	vm->owner_address = create->owner_page;
+	vm->owner_page = owner_page;
+	vm->nonce = random_u64();
+	if (!insert(vm)) {
+		free_vm_some(vm);
+		return LUV_ERR_NOMEM;
+	}
+	__atomic_store_n(owner_page, vm->nonce, __ATOMIC_RELAXED);
+	return vm->handle;
+}
+
+s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm_create *wanted,
 	      u64 *owner_page, bool (*is_dead)(const struct vm *vm))
 {
-	s64 result = LUV_ERR_NOMEM;
-	struct vm *vm;
+	s64 result, reaped;
 
 	spin_lock(&table_lock);
-	vm = allocate(ops);
-	if (!vm && reap(is_dead))
-		vm = allocate(ops);
-	if (vm) {
-		vm->address_space = address_space;
-		vm->flags = flags;
-		vm->owner_address = owner_address;
-		vm->owner_page = owner_page;
-		vm->nonce = random_u64();
-		__atomic_store_n(owner_page, vm->nonce, __ATOMIC_RELAXED);
-		if (insert(vm) || (reap(is_dead) && insert(vm)))
-			result = vm->handle;
-		else
-			free_vm(vm);
+	result = create(ops, address_space, wanted, owner_page);
+	if (result == LUV_ERR_NOMEM) {
+		reaped = reap(is_dead);
+		if (reaped)
+			result = LUV_ERR_AGAIN;
 	}
 	spin_unlock(&table_lock);
 	return result;
@@ -130,6 +151,8 @@ struct vm *vm_get(u64 address_space, u64 handle)
 	}
 	if (vm && vm->wrong_handles >= WRONG_HANDLES_MAX)
 		vm = NULL;
+	if (vm && vm->dying && vm->references)
+		vm = NULL;
 	if (vm)
 		vm->references++;
 	spin_unlock(&table_lock);
@@ -147,16 +170,20 @@ void vm_put(struct vm *vm)
 s64 vm_destroy(struct vm *vm)
 {
 	s64 result = LUV_ERR_BUSY;
+	u32 place;
 
 	spin_lock(&table_lock);
 	vm->references--;
 	if (!vm->references) {
-		table[vm->handle % LUV_VMS_MAX] = NULL;
-		result = 0;
+		vm->dying = true;
+		place = vm->handle % LUV_VMS_MAX;
+		result = LUV_ERR_AGAIN;
+		if (free_vm_some(vm)) {
+			table[place] = NULL;
+			result = 0;
+		}
 	}
 	spin_unlock(&table_lock);
-	if (!result)
-		free_vm(vm);
 	return result;
 }
 
@@ -184,21 +211,42 @@ static bool slot_overlaps(const struct vm *vm, const struct luv_slot *slot)
 	return false;
 }
 
-/* The lock is held, and no vCPU runs. A changed slot is mapped anew on demand. */
-static s64 slot_replace(struct vm *vm, const struct luv_slot *slot)
+/*
+ * Removes a step of the mappings that a change made stale. A step ends where leaves end, so none
+ * is split and no page is needed.
+ */
+static bool unmap_stale(struct vm *vm, struct vm_slot *slot)
 {
-	struct vm_slot *old = &vm->slots[slot->slot];
+	u64 from = slot->gpa + (slot->size - slot->stale);
+	u64 step = min_u64(slot->stale, align_down(from, UNMAP_STEP) + UNMAP_STEP - from);
 
-	if (!slot->size && !old->size)
+	ASSERT(nested_unmap(&vm->nested, gpa(from), step));
+	slot->stale -= step;
+	vm->flushes++;
+	return !slot->stale;
+}
+
+static bool slot_same_place(const struct vm_slot *slot, const struct luv_slot *wanted)
+{
+	return slot->gpa == wanted->gpa && slot->size == wanted->size &&
+	       slot->address == wanted->address;
+}
+
+/* The lock is held, and no vCPU runs. A changed slot is mapped anew on demand. */
+static s64 slot_replace(struct vm *vm, const struct luv_slot *wanted)
+{
+	struct vm_slot *slot = &vm->slots[wanted->slot];
+
+	if (!wanted->size && !slot->size)
 		return LUV_ERR_NOENT;
-	if (slot->size && slot_overlaps(vm, slot))
+	if (wanted->size && slot_overlaps(vm, wanted))
 		return LUV_ERR_EXIST;
-	if (old->size) {
-		if (!nested_unmap(&vm->nested, gpa(old->gpa), old->size))
-			return LUV_ERR_NOMEM;
-		vm->flushes++;
-	}
-	*old = (struct vm_slot){slot->gpa, slot->size, slot->address, slot->flags};
+	/* A change begins: everything is stale. It goes on where the last call with it stopped. */
+	if (slot->size && !slot->stale && !(slot_same_place(slot, wanted) && slot->flags == wanted->flags))
+		slot->stale = slot->size;
+	if (slot->stale && !unmap_stale(vm, slot))
+		return LUV_ERR_AGAIN;
+	*slot = (struct vm_slot){wanted->gpa, wanted->size, wanted->address, wanted->flags, 0};
 	return 0;
 }
 
@@ -306,6 +354,10 @@ static void power_on(struct vcpu *vcpu, struct vm *vm, u32 index)
 	guest->xcr0 = 1;
 	guest->apic_base = 0xfee00800 | (index ? 0 : BIT(8));
 	guest->unchecked = true;
+	lapic_reset(&guest->lapic, index, index == 0);
+	if (vm->tsc_khz)
+		lapic_set_tsc_khz(&guest->lapic, vm->tsc_khz);
+	guest->mp_state = index && vm->flags & LUV_VM_LAPIC ? LUV_MP_WAIT_SIPI : LUV_MP_RUNNABLE;
 	vcpu_reset(vcpu);
 	vcpu->msrs = (struct vcpu_msrs){.pat = 0x0007040600070406};
 	vcpu->valid |= VCPU_MSRS;

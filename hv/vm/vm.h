@@ -18,6 +18,7 @@ struct vm_slot {
 	u64 gpa, size; /* size 0: no slot */
 	u64 address;   /* in the owner's address space */
 	u64 flags;
+	u64 stale; /* bytes from gpa on whose mappings a change has yet to remove */
 };
 
 struct vm {
@@ -28,11 +29,14 @@ struct vm {
 	u64 *owner_page;     /* immutable: the same page, in ours */
 	u64 nonce;	     /* immutable: what we wrote there */
 	u64 flags;	     /* immutable: LUV_VM_ */
+	u32 tsc_khz;	     /* immutable */
 	u32 references;	     /* the table's lock */
 	u32 wrong_handles;   /* the table's lock: tries that named this VM's place wrongly */
+	bool dying;	     /* the table's lock: it is being freed, in steps */
 	u32 running;	     /* lock: vCPUs in RUN */
 	u64 flushes;	     /* lock: counts changes that need a TLB flush before the next entry */
 	u64 last_slot;	     /* a hint, unlocked */
+	u32 lowest_turn;     /* atomic: whose turn a lowest-priority message is */
 	struct nested nested;		     /* lock */
 	struct vm_slot *slots;		     /* lock; one page */
 	struct vcpu *vcpu[LUV_VCPUS_MAX];    /* lock; set once each */
@@ -44,21 +48,24 @@ _Static_assert(sizeof(struct vm_slot) * LUV_SLOTS_MAX <= PAGE_SIZE, "the slots a
 #define CR3_FRAME ((BIT(52) - 1) & ~(PAGE_SIZE - 1))
 
 /*
- * Creates a VM for the address space; owner_page is the client's page at owner_address. Returns a
+ * Creates a VM for the address space; owner_page is create->owner_page in our view. Returns a
  * handle, or LUV_ERR_NOMEM. When the table or the pool is exhausted, the VMs of dead owners are
  * looked for first: is_dead tells.
  */
-s64 vm_create(const struct virt_ops *ops, u64 address_space, u64 flags, u64 owner_address,
+s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm_create *create,
 	      u64 *owner_page, bool (*is_dead)(const struct vm *vm));
 
 /* The VM behind a handle of this address space, referenced; NULL otherwise. */
 struct vm *vm_get(u64 address_space, u64 handle);
 void vm_put(struct vm *vm);
 
-/* Ends the caller's VM and drops its reference. LUV_ERR_BUSY while anybody else holds one. */
+/*
+ * Ends the caller's VM and drops its reference. LUV_ERR_BUSY while anybody else holds one; LUV_ERR_AGAIN
+ * when there is more to free.
+ */
 s64 vm_destroy(struct vm *vm);
 
-/* Adds, changes or removes a slot. LUV_ERR_INVAL, EXIST, NOENT, BUSY, NOMEM. */
+/* Adds, changes or removes a slot. LUV_ERR_INVAL, EXIST, NOENT, BUSY, AGAIN. */
 s64 vm_slot_set(struct vm *vm, const struct luv_slot *slot);
 
 /* The slot that backs an address: copied out; false without one. */

@@ -57,11 +57,11 @@ enum luv_call {
 
 	/* Virtual machines: luvalley/vcpu.h. A VM belongs to the address space that created it. */
 
-	/* (session, struct luv_vm_create *): a VM handle. NOMEM, FAULT, INVAL. */
+	/* (session, struct luv_vm_create *): a VM handle. NOMEM, FAULT, INVAL, AGAIN. */
 	LUV_CALL_VM_CREATE = 6,
 	/* (vm): ends it and gives its pages back. BUSY, AGAIN. */
 	LUV_CALL_VM_DESTROY = 7,
-	/* (vm, struct luv_slot *): adds, changes or removes guest memory. BUSY, EXIST, INVAL, NOENT. */
+	/* (vm, struct luv_slot *): adds, changes or removes guest memory. BUSY, EXIST, INVAL, NOENT, AGAIN. */
 	LUV_CALL_SLOT_SET = 8,
 	/* (vm, struct luv_dirty_read *). BUSY, NOENT, INVAL, FAULT, AGAIN. */
 	LUV_CALL_DIRTY_READ = 9,
@@ -82,6 +82,8 @@ enum luv_call {
 	/* (vm, index, one KiB): the local APIC's registers, as KVM_GET_LAPIC and KVM_SET_LAPIC. */
 	LUV_CALL_LAPIC_READ = 16,
 	LUV_CALL_LAPIC_WRITE = 17,
+	/* (vm, struct luv_lapic_access *). BUSY, NOENT, INVAL, FAULT. */
+	LUV_CALL_LAPIC_ACCESS = 18,
 	LUV_CALL_COUNT
 };
 

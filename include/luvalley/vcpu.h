@@ -17,7 +17,7 @@
 #define LUV_PAGE_SIZE	   4096u
 #define LUV_VMS_MAX	   256u
 #define LUV_VCPUS_MAX	   64u /* of one VM */
-#define LUV_SLOTS_MAX	   120u
+#define LUV_SLOTS_MAX	   100u
 #define LUV_CPUID_MAX	   128u
 #define LUV_GPA_BITS	   48u
 #define LUV_XSAVE_SIZE_MAX 4096u
@@ -108,7 +108,7 @@ enum luv_run {
 	LUV_RUN_NOTHING = 0,	   /* no record: RUN returned an error */
 	LUV_RUN_IO = 1,		   /* io */
 	LUV_RUN_MMIO = 2,	   /* mmio: an address in no slot, or a write to a read-only one */
-	LUV_RUN_HLT = 3,	   /* HLT, without LUV_VM_LAPIC or nothing can wake it from inside */
+	LUV_RUN_HLT = 3,	   /* HLT; with LUV_VM_LAPIC: nothing to do until kicked (events.mp_state) */
 	LUV_RUN_SHUTDOWN = 4,	   /* triple fault */
 	LUV_RUN_INTERRUPT_WINDOW = 5, /* the guest can take an interrupt now */
 	LUV_RUN_NMI_WINDOW = 6,
@@ -232,6 +232,7 @@ _Static_assert(__builtin_offsetof(struct luv_vcpu_page, general) == 256, "luv_vc
 struct luv_vm_create {
 	uint64_t flags;	     /* LUV_VM_ */
 	uint64_t owner_page; /* a pinned page of the client, page aligned: how the hypervisor knows that it lives */
+	uint64_t tsc_khz; /* the guest's TSC frequency, for the local APICs' timers (1 GHz bus clock); 0: 1000000 */
 };
 #define LUV_VM_LAPIC 1u /* the hypervisor keeps the local APICs */
 
@@ -256,9 +257,9 @@ struct luv_dirty_read {
 
 /* LUV_CALL_VCPU_CREATE. */
 struct luv_vcpu_create {
-	uint64_t index;	   /* 0 to LUV_VCPUS_MAX - 1; its APIC ID with LUV_VM_LAPIC */
+	uint64_t index;	   /* 0 to LUV_VCPUS_MAX - 1; its APIC ID with LUV_VM_LAPIC, where the others wait for SIPI */
 	uint64_t page;	   /* struct luv_vcpu_page, page aligned, pinned */
-	uint64_t fpu_page; /* the XSAVE area, standard format, page aligned, pinned */
+	uint64_t fpu_page; /* the XSAVE area, standard format, page aligned, pinned; set to the power-on state */
 	uint64_t stop;	   /* address of the stop byte (any pinned memory): not 0 ends RUN with LUV_ERR_INTR */
 };
 
@@ -279,6 +280,21 @@ struct luv_vcpu_statistics {
 	uint64_t restarts; /* RUN began anew after dom0 had an interrupt */
 	uint64_t exits[LUV_EXIT_COUNT]; /* by enum luv_exit, whoever answered */
 };
+
+/*
+ * LUV_CALL_LAPIC_ACCESS: one register of the xAPIC page, for the client that has decoded the guest's
+ * MMIO instruction. What the access asks of the client comes back as in exit.apic; KICK may name the
+ * vCPU itself.
+ */
+struct luv_lapic_access {
+	uint64_t index;
+	uint64_t offset; /* in the page */
+	uint64_t write;	 /* 1: a write */
+	uint64_t value;	 /* 32 bits; in or out */
+	uint64_t kind;	 /* out: LUV_APIC_, or LUV_APIC_NOTHING */
+	uint64_t effect; /* out: as exit.apic.value */
+};
+#define LUV_APIC_NOTHING 3u
 
 /* LUV_CALL_INTERRUPT: a message to the local APICs, as on the bus (LUV_VM_LAPIC). */
 struct luv_interrupt {

@@ -92,8 +92,8 @@ CASES = [
     Case("without Luvalley, pc, virtio, 2 CPUs",
          {"hypervisor": "none", "smp": "2"},
          [Boot([checks.memory_bare, checks.kernel_content, *map(must_fail, (
-             checks.cpus_held, checks.exits_grow, checks.memory_left, checks.hidden_reserved,
-             checks.memory_budget, checks.cpuid_signature, checks.hidden_touched, checks.svm_locked,
+             checks.cpus_held, checks.exits_grow, checks.escaped_cpu, checks.memory_left,
+             checks.hidden_reserved, checks.memory_budget, checks.cpuid_signature, checks.hidden_touched, checks.svm_locked,
              checks.svme_off, checks.host_save_area, checks.kvm_declines, checks.refuses_users,
              checks.acpi_tables, checks.boot_log(CHAIN), checks.bad_calls, checks.no_report,
              checks.second_boot))])],

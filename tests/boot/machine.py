@@ -27,7 +27,8 @@ for step in /share/steps/boot$LUVALLEY_BOOT-*; do
     name=${step##*/} start=$EPOCHREALTIME
     echo; echo "@step $name"
     timeout --kill-after=5 %d bash "$step" 2>&1
-    echo; echo "@status $name $? $start $EPOCHREALTIME"
+    status=$?
+    echo; echo "@status $name $status $start $EPOCHREALTIME"
 done
 [ -e /share/steps/leave$LUVALLEY_BOOT ] && . /share/steps/leave$LUVALLEY_BOOT
 """ % STEP_SECONDS

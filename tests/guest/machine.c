@@ -63,6 +63,13 @@ static void set_slot(struct machine *machine, const struct luv_slot *slot)
 	CHECK(result == 0, "slot %" PRIu64 ": %s", slot->slot, luv_strerror(result));
 }
 
+int create_vm(int session, uint64_t flags, void *owner_page)
+{
+	const struct luv_vm_create create = {flags, (uintptr_t)owner_page, 0};
+
+	return luv_vm_create(session, &create);
+}
+
 void machine_create(struct machine *machine, uint64_t slot_flags)
 {
 	*machine = (struct machine){
@@ -70,7 +77,7 @@ void machine_create(struct machine *machine, uint64_t slot_flags)
 		.memory = pinned_pages(MEMORY),
 		.owner = pinned_pages(PAGE),
 	};
-	machine->vm = luv_vm_create(machine->session, 0, machine->owner);
+	machine->vm = create_vm(machine->session, 0, machine->owner);
 	CHECK(machine->vm > 0, "creating a VM: %s", luv_strerror(machine->vm));
 	set_slot(machine, &(struct luv_slot){
 				  .flags = slot_flags,
@@ -116,6 +123,7 @@ void machine_add_vcpu(struct machine *machine, unsigned index)
 	init_fpu(vcpu->fpu);
 	result = luv_vcpu_create(machine->vm, &create);
 	CHECK(result == 0, "vCPU %u: %s", index, luv_strerror(result));
+	vcpu->page->dirty = LUV_GROUP_FPU;
 	vcpu->page->wanted = LUV_GROUPS_ALL & ~LUV_GROUP_FPU;
 	EXPECT(luv_vcpu_sync(machine->vm, index), 0);
 }
@@ -226,7 +234,7 @@ void machine_start(struct machine *machine, unsigned index, enum mode mode)
 	memset(page->general, 0, sizeof(page->general));
 	page->general[LUV_RSI] = DATA;
 	page->general[LUV_RDI] = mode == REAL ? 0 : MMIO;
-	page->general[LUV_RSP] = mode == REAL ? STACK - PAGE * index : STACKS + PAGE * (index + 1);
+	page->general[LUV_RSP] = STACK - STACK_SIZE * index;
 	page->rip = CODE;
 	page->rflags = 2;
 	set_segments(page, mode);

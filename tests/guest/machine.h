@@ -13,10 +13,10 @@
 #define HANDLER	     0x2000u /* of all interrupts */
 #define IDT	     0x6000u
 #define GDT	     0x7000u
-#define STACK	     0x8000u /* of vCPU n: its top is n pages lower in its own place, see below */
 #define DATA	     0xc000u
+#define STACK	     0xf000u /* of vCPU n: n times STACK_SIZE lower */
+#define STACK_SIZE   0x400u
 #define TABLES	     0x10000u
-#define STACKS	     0x20000u /* of vCPUs: one page each */
 #define MEMORY	     0x200000u
 #define MMIO	     0x300000u /* no memory */
 #define MORE	     0x400000u /* for slots that tests add: mapped, 2 MiB */
@@ -64,6 +64,9 @@ int open_session(void);
 /* Anonymous memory, not pinned; and the same, pinned. */
 void *plain_pages(size_t size);
 void *pinned_pages(size_t size);
+
+/* luv_vm_create of these. */
+int create_vm(int session, uint64_t flags, void *owner_page);
 
 /* A VM with MEMORY bytes in slot 0 (and the flags of slots) and one vCPU. */
 void machine_create(struct machine *machine, uint64_t slot_flags);

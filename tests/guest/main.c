@@ -29,6 +29,8 @@
 
 unsigned watch_seconds = 3;
 
+static unsigned count, failed, skipped_tests;
+
 static const struct test *const groups[] = {exit_tests, misuse_tests, restart_tests, switch_tests,
 					    pin_tests};
 
@@ -120,6 +122,7 @@ static bool run_test(const struct test *test, unsigned number)
 		printf("# killed by %s\n", strsignal(WTERMSIG(status)));
 	printf("%s %u - %s%s # %.2f s\n", passed ? "ok" : "not ok", number, test->name,
 	       skipped ? " # SKIP" : "", now() - begin);
+	skipped_tests += skipped;
 	return passed;
 }
 
@@ -140,8 +143,6 @@ static void for_each(char **patterns, void (*action)(const struct test *test))
 			if (wanted(test->name, patterns))
 				action(test);
 }
-
-static unsigned count, failed;
 
 static void count_one(const struct test *test)
 {
@@ -179,6 +180,7 @@ int main(int argc, char **argv)
 		return 2;
 	count = 0;
 	for_each(patterns, run_one);
-	printf("# %u passed, %u failed\n", count - failed, failed);
+	printf("# %u passed, %u failed, %u skipped\n", count - failed - skipped_tests, failed,
+	       skipped_tests);
 	return failed ? 1 : 0;
 }

@@ -292,7 +292,7 @@ static void test_no_place_for_initrd(void **unused)
 	assert_null(bzimage_plan(image, IMAGE_SIZE, 1, &map, avoid, BZIMAGE_AVOID_MAX, &plan));
 	expect_error(
 	    bzimage_plan(image, IMAGE_SIZE, 1, &map, avoid, BZIMAGE_AVOID_MAX + 1, &plan),
-	    "Too many");
+	    "too many");
 	avoid[0] = (struct mem_range){0x100000, UINT64_MAX, 0};
 	expect_error(bzimage_plan(image, IMAGE_SIZE, 1, &map, avoid, 1, &plan),
 		     "for the initrd");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -811,7 +812,8 @@ static void test_destinations(void **state)
 	};
 
 	(void)state;
-	for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (u32 pass = 0; pass < 2 * ARRAY_SIZE(rows); pass++) {
+		u32 i = pass / 2;
 		struct icr icr = {
 		    .vector = 0x40,
 		    .logical = rows[i].logical,
@@ -821,8 +823,11 @@ static void test_destinations(void **state)
 
 		lapic_reset(&apic, rows[i].id, false);
 		put(LAPIC_SVR, ENABLED);
-		put(LAPIC_LDR, rows[i].ldr);
+		if (pass & 1) /* either may come last */
+			put(LAPIC_LDR, rows[i].ldr);
 		put(LAPIC_DFR, rows[i].dfr);
+		if (!(pass & 1))
+			put(LAPIC_LDR, rows[i].ldr);
 		if (rows[i].base != BOOT_BASE)
 			lapic_set_base(&apic, rows[i].base);
 		if (lapic_reached(&apic, &icr, 99) != rows[i].reached)
@@ -1320,6 +1325,45 @@ static void test_two_threads(void **state)
 	assert_nothing_waits();
 }
 
+/* Two posts just behind each other: the owner may see them one by one, but it sees both. */
+#define PAIRS 10000u
+
+static u32 posted, seen; /* atomic: pairs */
+
+static void *pair_sender(void *unused)
+{
+	for (u32 i = 0; i < PAIRS; i++) {
+		while (__atomic_load_n(&seen, __ATOMIC_ACQUIRE) != i)
+			sched_yield();
+		lapic_post(&apic, 0xf0, false);
+		lapic_post(&apic, 0x20, false);
+		__atomic_store_n(&posted, i + 1, __ATOMIC_RELEASE);
+	}
+	return unused;
+}
+
+static void test_no_post_stays_behind(void **state)
+{
+	u32 received[256] = {0}, lost = 0;
+	pthread_t thread;
+
+	(void)state;
+	posted = seen = 0;
+	assert_int_equal(pthread_create(&thread, NULL, pair_sender, NULL), 0);
+	for (u32 i = 0; i < PAIRS; i++) {
+		for (u32 poll = 1; __atomic_load_n(&posted, __ATOMIC_ACQUIRE) == i; poll++) {
+			receive(received);
+			if (poll % 64 == 0)
+				sched_yield();
+		}
+		receive(received);
+		lost += received[0xf0] != i + 1 || received[0x20] != i + 1;
+		__atomic_store_n(&seen, i + 1, __ATOMIC_RELEASE);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(lost, 0);
+}
+
 #define TEST(name)  cmocka_unit_test_setup(name, setup)
 #define TEST2(name) cmocka_unit_test_setup(name, setup_x2apic)
 
@@ -1360,6 +1404,7 @@ int main(void)
 	    TEST(test_against_a_model),
 	    TEST(test_anything),
 	    TEST(test_two_threads),
+	    TEST(test_no_post_stays_behind),
 	};
 
 	return cmocka_run_group_tests_name("lapic", tests, NULL, NULL);

@@ -118,7 +118,7 @@ static void expect_machine(void)
 	assert_int_equal(boot.module[1].size, 1);
 	assert_string_equal(boot.module[1].cmdline, "");
 	assert_int_equal(boot.map.count, 3);
-	assert_int_equal(boot.map.range[1].base, 0x9fc00);
+	assert_int_equal(boot.map.range[1].base, 0x9f000);
 	assert_int_equal(boot.map.range[1].type, MEM_RESERVED);
 	assert_int_equal(mem_map_ram_end(&boot.map), RAM_END);
 }
@@ -278,7 +278,7 @@ static void test_map_limits(void **unused)
 	put_map1(MAP + 24, 20, 0, UINT64_MAX, MEM_RAM);
 	put32(INFO + 44, 48);
 	assert_null(parse1());
-	assert_int_equal(boot.map.count, 2);
+	assert_int_equal(boot.map.count, 3); /* the last page lacks a byte */
 	assert_int_equal(mem_map_type(&boot.map, 0xffffff), MEM_NVS);
 	put_map1(MAP, 20, 0, UINT64_MAX, MEM_UNUSABLE);
 	expect_error(parse1(), "no RAM");
@@ -438,9 +438,9 @@ static void test_multiboot2_sizes(void **unused)
 		expect_error(parse2(), "damaged");
 	}
 	put32(INFO + 8 + 4, 0xffffffff);
-	expect_error(parse2(), "damaged.");
+	expect_error(parse2(), "damaged");
 	put32(INFO + 8 + 4, total - 8 + 1);
-	expect_error(parse2(), "damaged.");
+	expect_error(parse2(), "damaged");
 	put32(INFO + 8 + 4, 8);
 	expect_error(parse2(), "no end");
 	put32(INFO + 8 + 4, 12);

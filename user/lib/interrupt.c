@@ -41,3 +41,16 @@ int luv_lapic_write(int vm, unsigned index, const uint8_t registers[LUV_LAPIC_SI
 	return luv_call_with(LUV_CALL_LAPIC_WRITE, argument,
 			     (struct luv_span){copy, sizeof(copy)}, nothing);
 }
+
+int luv_lapic_access(int vm, struct luv_lapic_access *access)
+{
+	_Alignas(64) struct luv_lapic_access copy = *access;
+	_Static_assert(sizeof(copy) <= 64, "struct luv_lapic_access");
+	const uintptr_t argument[3] = {(uintptr_t)vm, (uintptr_t)&copy, 0};
+	int result = luv_call_with(LUV_CALL_LAPIC_ACCESS, argument,
+				   (struct luv_span){&copy, sizeof(copy)}, nothing);
+
+	if (result >= 0)
+		*access = copy;
+	return result;
+}

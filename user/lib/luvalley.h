@@ -53,7 +53,7 @@ int luv_cpu_statistics_get(int session, unsigned cpu, struct luv_cpu_statistics 
 int luv_debug_crash(int session);
 
 /* A virtual machine. The owner page is a pinned page for the hypervisor's use alone. */
-int luv_vm_create(int session, uint64_t flags, void *owner_page);
+int luv_vm_create(int session, const struct luv_vm_create *create);
 int luv_vm_destroy(int vm);
 
 /* Adds, changes or (size 0) removes guest memory; unpin it only after it was removed. */
@@ -87,6 +87,9 @@ int luv_interrupt(int vm, struct luv_interrupt *interrupt);
 #define LUV_LAPIC_SIZE 1024u
 int luv_lapic_read(int vm, unsigned index, uint8_t registers[LUV_LAPIC_SIZE]);
 int luv_lapic_write(int vm, unsigned index, const uint8_t registers[LUV_LAPIC_SIZE]);
+
+/* One register, for an instruction of the guest that the client has decoded. */
+int luv_lapic_access(int vm, struct luv_lapic_access *access);
 
 /* A sentence for a negative result. */
 const char *luv_strerror(int error);

@@ -7,17 +7,14 @@
 
 static const struct luv_span nothing = {NULL, 0};
 
-int luv_vm_create(int session, uint64_t flags, void *owner_page)
+int luv_vm_create(int session, const struct luv_vm_create *create)
 {
-	_Alignas(16) struct luv_vm_create create = {
-	    .flags = flags,
-	    .owner_page = (uintptr_t)owner_page,
-	};
-	_Static_assert(sizeof(create) <= 16, "struct luv_vm_create");
-	const uintptr_t argument[3] = {(uintptr_t)session, (uintptr_t)&create, 0};
+	_Alignas(32) struct luv_vm_create copy = *create;
+	_Static_assert(sizeof(copy) <= 32, "struct luv_vm_create");
+	const uintptr_t argument[3] = {(uintptr_t)session, (uintptr_t)&copy, 0};
 
 	return luv_call_with(LUV_CALL_VM_CREATE, argument,
-			     (struct luv_span){&create, sizeof(create)}, nothing);
+			     (struct luv_span){&copy, sizeof(copy)}, nothing);
 }
 
 int luv_vm_destroy(int vm)

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The local APICs of a VM in action: vm/lapic.c decides, this file delivers. */
+#include "cpu/x86.h"
+#include "exit/guest.h"
+#include "vm/virt_ops.h"
+
+static u64 guest_tsc(const struct guest *guest)
+{
+	return rdtsc() + guest->tsc_offset;
+}
+
+static bool is_apic_msr(u32 msr)
+{
+	return msr == MSR_LAPIC_BASE || msr == MSR_LAPIC_DEADLINE ||
+	       (msr >= MSR_LAPIC_X2APIC && msr <= MSR_LAPIC_X2APIC + 0xff);
+}
+
+/* CR8 and the APIC's TPR are one register; the hardware changes the first without an exit. */
+static void cr8_from_hardware(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_CONTROL);
+	lapic_set_cr8(&vcpu->guest->lapic, vcpu->control.cr8);
+}
+
+static void cr8_to_hardware(struct vcpu *vcpu)
+{
+	u8 cr8 = (u8)lapic_cr8(&vcpu->guest->lapic);
+
+	if (vcpu->control.cr8 == cr8)
+		return;
+	vcpu->control.cr8 = cr8;
+	vcpu->dirty |= VCPU_CONTROL;
+}
+
+/* --- messages ------------------------------------------------------------------------------- */
+
+/* Something other than an interrupt. A STARTUP replaces one that nobody has taken yet. */
+static void arrive(struct guest *guest, u64 what, u8 vector)
+{
+	u32 old = __atomic_load_n(&guest->arrived, __ATOMIC_RELAXED), new;
+
+	do
+		new = (u32)((what == GUEST_ARRIVED_SIPI ? (old & ~0xffu) | vector : old) | what);
+	while (!__atomic_compare_exchange_n(&guest->arrived, &old, new, true, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED));
+}
+
+static void deliver_to(struct guest *guest, const struct icr *icr)
+{
+	switch (icr->delivery) {
+	case ICR_FIXED:
+	case ICR_LOWEST:
+		lapic_post(&guest->lapic, icr->vector, icr->level_triggered);
+		break;
+	case ICR_NMI:
+		arrive(guest, GUEST_ARRIVED_NMI, 0);
+		break;
+	case ICR_INIT:
+		arrive(guest, GUEST_ARRIVED_INIT, 0);
+		break;
+	case ICR_STARTUP:
+		arrive(guest, GUEST_ARRIVED_SIPI, icr->vector);
+		break;
+	default:
+		break; /* SMI: guests have no SMM */
+	}
+}
+
+static struct guest *guest_at(struct vm *vm, u32 index)
+{
+	struct vcpu *vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
+
+	return vcpu ? vcpu->guest : NULL;
+}
+
+static u64 send_lowest(struct vm *vm, const struct icr *icr, u32 sender)
+{
+	struct lapic *lapics[LUV_VCPUS_MAX];
+	u32 turn = __atomic_fetch_add(&vm->lowest_turn, 1, __ATOMIC_RELAXED) % LUV_VCPUS_MAX;
+	int chosen;
+
+	for (u32 i = 0; i < LUV_VCPUS_MAX; i++) {
+		struct guest *guest = guest_at(vm, i);
+
+		lapics[i] = guest ? &guest->lapic : NULL;
+	}
+	chosen = lapic_arbitrate(lapics, LUV_VCPUS_MAX, icr, sender, turn);
+	if (chosen < 0)
+		return 0;
+	lapic_post(lapics[chosen], icr->vector, icr->level_triggered);
+	return BIT(chosen);
+}
+
+u64 guest_apic_send(struct vm *vm, const struct icr *icr, u32 sender)
+{
+	u64 kicks = 0;
+
+	if (icr->delivery == ICR_LOWEST)
+		return send_lowest(vm, icr, sender);
+	if (icr_is_init_deassert(icr))
+		return 0;
+	for (u32 i = 0; i < LUV_VCPUS_MAX; i++) {
+		struct guest *guest = guest_at(vm, i);
+
+		if (!guest || !lapic_reached(&guest->lapic, icr, sender))
+			continue;
+		deliver_to(guest, icr);
+		kicks |= BIT(i);
+	}
+	return kicks;
+}
+
+void guest_apic_effect(struct vcpu *vcpu, const struct lapic_effect *effect, u64 *kind, u64 *value)
+{
+	struct guest *guest = vcpu->guest;
+
+	*kind = LUV_APIC_NOTHING;
+	*value = 0;
+	switch (effect->kind) {
+	case LAPIC_NOTHING:
+		break;
+	case LAPIC_BROADCAST_EOI:
+		*kind = LUV_APIC_EOI;
+		*value = effect->vector;
+		break;
+	case LAPIC_TIMER:
+		*kind = LUV_APIC_TIMER;
+		*value = effect->deadline;
+		break;
+	case LAPIC_SEND:
+		*value = guest_apic_send(guest->vm, &effect->icr, guest->index);
+		*kind = *value ? LUV_APIC_KICK : LUV_APIC_NOTHING;
+		break;
+	}
+}
+
+/* --- registers ------------------------------------------------------------------------------ */
+
+bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok)
+{
+	if (!is_apic_msr(msr))
+		return false;
+	cr8_from_hardware(vcpu);
+	*ok = lapic_msr_read(&vcpu->guest->lapic, msr, guest_tsc(vcpu->guest), value);
+	return true;
+}
+
+/* The record is made after the instruction has been completed: guest_msr_exit calls this last. */
+bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
+{
+	struct guest *guest = vcpu->guest;
+	struct lapic_effect effect = {LAPIC_NOTHING, {0}};
+	u64 kind, what;
+
+	if (!is_apic_msr(msr))
+		return false;
+	cr8_from_hardware(vcpu);
+	*ok = lapic_msr_write(&guest->lapic, msr, value, guest_tsc(guest), &effect);
+	if (!*ok)
+		return true;
+	cr8_to_hardware(vcpu);
+	guest_apic_effect(vcpu, &effect, &kind, &what);
+	/* What it sent to itself is delivered at the next entry. */
+	if (kind == LUV_APIC_KICK && !(what &= ~BIT(guest->index)))
+		kind = LUV_APIC_NOTHING;
+	if (kind != LUV_APIC_NOTHING) {
+		struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_APIC);
+
+		record->apic.kind = kind;
+		record->apic.value = what;
+	}
+	return true;
+}
+
+/* --- delivery ------------------------------------------------------------------------------- */
+
+/* SDM 3A 10.4.7.3: the boot CPU starts at the reset vector, the others wait for STARTUP. */
+static void take_init(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	lapic_init(&guest->lapic);
+	vcpu_init(vcpu);
+	guest->has_queued = guest->nmi_pending = guest->nmi_blocked = false;
+	guest->finish = FINISH_NOTHING;
+	guest->mp_state = guest->index ? LUV_MP_WAIT_SIPI : LUV_MP_RUNNABLE;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+}
+
+static void take_arrived(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	u32 arrived = __atomic_exchange_n(&guest->arrived, 0, __ATOMIC_ACQUIRE);
+
+	if (arrived & GUEST_ARRIVED_INIT)
+		take_init(vcpu);
+	if (arrived & GUEST_ARRIVED_SIPI && guest->mp_state == LUV_MP_WAIT_SIPI) {
+		vcpu_start_at(vcpu, (u8)arrived);
+		guest->mp_state = LUV_MP_RUNNABLE;
+	}
+	if (arrived & GUEST_ARRIVED_NMI)
+		guest->nmi_pending = true;
+}
+
+/* The timer's next period is the client's to time. */
+static void check_timer(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	u64 deadline = lapic_deadline(&guest->lapic), now = guest_tsc(guest), next;
+
+	if (!deadline || now < deadline)
+		return;
+	next = lapic_timer_expired(&guest->lapic, now);
+	if (next) {
+		struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_APIC);
+
+		record->apic.kind = LUV_APIC_TIMER;
+		record->apic.value = next;
+	}
+}
+
+static bool can_wake(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	struct vcpu_event waiting;
+
+	return guest->nmi_pending || guest->has_queued ||
+	       vcpu->ops->interrupted(vcpu, &waiting) ||
+	       (vcpu->rflags & RFLAGS_IF && lapic_highest(&guest->lapic) >= 0);
+}
+
+bool guest_apic_wake(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	if (__atomic_load_n(&guest->arrived, __ATOMIC_RELAXED))
+		take_arrived(vcpu);
+	cr8_from_hardware(vcpu);
+	check_timer(vcpu);
+	if (guest->leave != LEAVE_NOT)
+		return false;
+	if (guest->mp_state == LUV_MP_HALTED && can_wake(vcpu))
+		guest->mp_state = LUV_MP_RUNNABLE;
+	if (guest->mp_state == LUV_MP_RUNNABLE)
+		return true;
+	guest_exit(vcpu, LUV_RUN_HLT);
+	return false;
+}
+
+void guest_apic_deliver(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	struct vcpu_event event = {.type = EVENT_INTERRUPT}, waiting;
+	int vector = lapic_highest(&guest->lapic);
+
+	if (vector < 0) {
+		/* Held back by TPR: CR8 may fall without an exit. EOI always exits. */
+		vector = lapic_requested(&guest->lapic);
+		if (vector >= 0 && vector >> 4 <= vcpu->control.cr8)
+			guest_open_window(vcpu, (u8)(vector >> 4));
+		return;
+	}
+	if (vcpu->ops->interrupted(vcpu, &waiting) || guest->has_queued ||
+	    !guest_interruptible(vcpu)) {
+		guest_open_window(vcpu, 0);
+		return;
+	}
+	lapic_accept(&guest->lapic, (u8)vector);
+	event.vector = (u8)vector;
+	vcpu->ops->inject(vcpu, &event);
+	if (lapic_highest(&guest->lapic) >= 0)
+		guest_open_window(vcpu, 0);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The calls on the local APICs of a VM (LUV_VM_LAPIC). */
+#include "cpu/x86.h"
+#include "exit/access.h"
+#include "exit/guest.h"
+#include "hypercall/argument.h"
+#include "hypercall/call.h"
+#include "hypercall/session.h"
+#include "hypercall/target.h"
+
+static u64 now(const struct vcpu *vcpu)
+{
+	return rdtsc() + vcpu->guest->tsc_offset;
+}
+
+static s64 send(struct vm *vm, struct luv_interrupt *message)
+{
+	struct icr icr = {
+		.vector = (u8)message->vector,
+		.delivery = (u8)message->delivery,
+		.logical = message->logical,
+		.assert = true,
+		.level_triggered = message->level,
+		.destination = (u32)message->destination,
+	};
+
+	if (message->vector > 0xff || message->delivery > ICR_STARTUP ||
+	    message->destination > UINT32_MAX)
+		return LUV_ERR_INVAL;
+	message->kick = guest_apic_send(vm, &icr, LUV_VCPUS_MAX);
+	return 0;
+}
+
+s64 call_interrupt(struct vcpu *caller, const u64 argument[3])
+{
+	struct vm *vm = vm_get(session_address_space(caller), argument[0]);
+	struct luv_interrupt message;
+	s64 result;
+
+	if (!vm)
+		return LUV_ERR_PERM;
+	result = argument_read(caller, argument[1], &message, sizeof(message));
+	if (!result && !(vm->flags & LUV_VM_LAPIC))
+		result = LUV_ERR_INVAL;
+	/* Before anything is sent: the answer must have a place. */
+	if (!result)
+		result = argument_write(caller, argument[1], &message, sizeof(message));
+	if (!result)
+		result = send(vm, &message);
+	if (!result)
+		result = argument_write(caller, argument[1], &message, sizeof(message));
+	vm_put(vm);
+	return result;
+}
+
+static s64 take(struct vcpu *caller, const u64 argument[3], u64 index, struct target *target)
+{
+	s64 result = target_take(caller, argument[0], index, target);
+
+	if (result || target->vm->flags & LUV_VM_LAPIC)
+		return result;
+	target_done(target);
+	return LUV_ERR_INVAL;
+}
+
+s64 call_lapic_read(struct vcpu *caller, const u64 argument[3])
+{
+	struct target target;
+	u8 page[LAPIC_SIZE];
+	s64 result = take(caller, argument, argument[1], &target);
+
+	if (result)
+		return result;
+	lapic_save(&target.vcpu->guest->lapic, now(target.vcpu), page);
+	target_done(&target);
+	return argument_write(caller, argument[2], page, sizeof(page));
+}
+
+s64 call_lapic_write(struct vcpu *caller, const u64 argument[3])
+{
+	struct target target;
+	u8 page[LAPIC_SIZE];
+	s64 result = argument_read(caller, argument[2], page, sizeof(page));
+
+	if (result)
+		return result;
+	result = take(caller, argument, argument[1], &target);
+	if (result)
+		return result;
+	lapic_restore(&target.vcpu->guest->lapic, now(target.vcpu), page);
+	vcpu_need(target.vcpu, VCPU_CONTROL);
+	target.vcpu->control.cr8 = (u8)lapic_cr8(&target.vcpu->guest->lapic);
+	target.vcpu->dirty |= VCPU_CONTROL;
+	target_done(&target);
+	return 0;
+}
+
+static s64 access_register(struct vcpu *vcpu, struct luv_lapic_access *access)
+{
+	struct lapic *lapic = &vcpu->guest->lapic;
+	struct lapic_effect effect = {LAPIC_NOTHING, {0}};
+	u32 value = 0;
+
+	if (access->offset >= PAGE_SIZE || access->value > UINT32_MAX)
+		return LUV_ERR_INVAL;
+	vcpu_need(vcpu, VCPU_CONTROL);
+	lapic_set_cr8(lapic, vcpu->control.cr8);
+	if (access->write) {
+		if (!lapic_mmio_write(lapic, (u32)access->offset, (u32)access->value, now(vcpu),
+				      &effect))
+			return LUV_ERR_INVAL;
+	} else {
+		if (!lapic_mmio_read(lapic, (u32)access->offset, now(vcpu), &value))
+			return LUV_ERR_INVAL;
+		access->value = value;
+	}
+	vcpu->control.cr8 = (u8)lapic_cr8(lapic);
+	vcpu->dirty |= VCPU_CONTROL;
+	guest_apic_effect(vcpu, &effect, &access->kind, &access->effect);
+	return 0;
+}
+
+s64 call_lapic_access(struct vcpu *caller, const u64 argument[3])
+{
+	struct target target;
+	struct luv_lapic_access access;
+	s64 result = argument_read(caller, argument[1], &access, sizeof(access));
+
+	/* The answer must have a place before the register changes. */
+	if (!result)
+		result = argument_write(caller, argument[1], &access, sizeof(access));
+	if (!result)
+		result = take(caller, argument, access.index, &target);
+	if (result)
+		return result;
+	result = access_register(target.vcpu, &access);
+	target_done(&target);
+	return result ? result : argument_write(caller, argument[1], &access, sizeof(access));
+}
