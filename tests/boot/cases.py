@@ -106,7 +106,7 @@ CASES = [
             luvalley_options="boot=hd7"),
     refusal("a disk without a boot sector", "no boot disk: the first sector is not bootable",
             write_empty_disk, boot="multiboot", disk="{folder}/empty.img"),
-    refusal("a module that is no kernel", "Module 1 is no Linux kernel", write_garbage, kernel="{folder}/garbage"),
+    refusal("a module that is no kernel", "module 1 is no Linux kernel", write_garbage, kernel="{folder}/garbage"),
     refusal("SVM disabled: Luvalley started in dom0", "AMD-V (SVM) is disabled by the firmware",
             write_stubborn_disk, [second_refused], disk="{folder}/disk.img"),
     Case("direct, q35, virtio, 2 GiB, 8 CPUs",

@@ -216,14 +216,13 @@ static void test_page_fault(int mode)
 	struct luv_vcpu_page *page = begin(&fault, mode);
 	const struct luv_exit_record *exit;
 
-	page->debug_exceptions = BIT(VECTOR_PF) | BIT(VECTOR_GP);
-	page->general[LUV_RSI] = mode == REAL ? 0xfffff : UNMAPPED + 4;
-	exit = expect_exception(mode == REAL ? VECTOR_GP : VECTOR_PF);
-	EXPECT(exit->exception.has_error, mode != REAL);
+	page->debug_exceptions = BIT(VECTOR_PF);
+	page->general[LUV_RSI] = UNMAPPED + 4;
+	exit = expect_exception(VECTOR_PF);
+	EXPECT(exit->exception.has_error, 1);
 	EXPECT(exit->exception.error, 0);
-	if (mode != REAL)
-		EXPECT(exit->exception.address, UNMAPPED + 4);
-	machine_skip(&machine, mode == REAL ? 4 : mode == LONG ? 3 : 2);
+	EXPECT(exit->exception.address, UNMAPPED + 4);
+	machine_skip(&machine, mode == LONG ? 3 : 2);
 	finish();
 }
 
@@ -497,8 +496,6 @@ static void test_smp(int mode)
 #define ALL(what, function) \
 	IN_MODE(what, function, REAL, "real mode"), \
 		IN_MODE(what, function, PROTECTED, "protected mode"), PAGED(what, function)
-#define NOT_PROTECTED(what, function) \
-	IN_MODE(what, function, REAL, "real mode"), PAGED(what, function)
 
 const struct test exit_tests[] = {
 	ALL("port I/O", test_io),
@@ -508,7 +505,7 @@ const struct test exit_tests[] = {
 	ALL("CPUID", test_cpuid),
 	ALL("exceptions to the client", test_exceptions),
 	ALL("exceptions to the guest", test_own_exceptions),
-	NOT_PROTECTED("page fault to the client", test_page_fault),
+	PAGED("page fault to the client", test_page_fault),
 	ALL("unknown MSR", test_msr),
 	ALL("call from a guest", test_call),
 	ALL("triple fault", test_shutdown),

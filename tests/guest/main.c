@@ -25,7 +25,7 @@
 #include "lib/luvalley.h"
 
 #define EXIT_SKIPPED	77
-#define SECONDS_DEFAULT 60u
+#define SECONDS_DEFAULT 20u
 
 unsigned watch_seconds = 3;
 

@@ -12,7 +12,7 @@ struct test {
 	const char *name; /* NULL ends a table */
 	void (*run)(int argument);
 	int argument;
-	unsigned seconds;  /* it gets at most; 0: 60 */
+	unsigned seconds;  /* it gets at most; 0: 20 */
 	bool without; /* it needs no hypervisor */
 };
 
