@@ -58,10 +58,10 @@ static void abandon_guest(struct cpu *cpu)
 	struct vcpu *guest = cpu->guest;
 
 	cpu->guest = NULL;
-	cpu->vcpu->active = true;
 	if (!guest)
 		return;
 	guest->active = false;
+	world_abandon(cpu->vcpu);
 	vm_run_end(guest->guest->vm);
 	vm_vcpu_release(guest);
 	vm_put(guest->guest->vm);

@@ -7,6 +7,8 @@
 #include "mem/ram.h"
 #include "mem/walk.h"
 
+#define ENTRY_PRESENT BIT(0) /* APM 2 5.4.1 */
+
 struct memory {
 	struct walk_memory walk; /* first */
 	struct vcpu *vcpu;
@@ -87,9 +89,15 @@ bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value)
 		.efer = dom0->control.efer,
 		.physical_bits = physical_bits(),
 	};
-	return walk_gva(&memory.walk, &cpu, at, WALK_USER, &result) == WALK_OK &&
-	       ram_dom0(result.address, sizeof(value)) == page &&
-	       __atomic_load_n(page, __ATOMIC_RELAXED) == value;
+	switch (walk_gva(&memory.walk, &cpu, at, WALK_USER | WALK_COLD, &result)) {
+	case WALK_OK:
+		return ram_dom0(result.address, sizeof(value)) == page &&
+		       __atomic_load_n(page, __ATOMIC_RELAXED) == value;
+	case WALK_FAULT:
+		return result.entry && !(result.entry & ENTRY_PRESENT);
+	default:
+		return false;
+	}
 }
 
 static void *user_memory(struct vcpu *vcpu, gva_t at, u64 size, u32 need)

@@ -24,8 +24,9 @@ bool user_write(struct vcpu *vcpu, gva_t to, const void *from, u64 size);
 bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size);
 
 /*
- * Whether an address space still exists: its user address leads to `page` (in our view), and that holds
- * the value. For 64-bit and PAE address spaces of dom0.
+ * Whether an address space may still exist: its user address leads to `page` (in our view), which holds the
+ * value, or is only hidden for a while (an entry that is not present but not empty: NUMA
+ * hinting, migration). For address spaces of dom0's present paging mode.
  */
 bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value);
 

@@ -33,6 +33,22 @@ void guest_exit_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 erro
 		record->exception.address = vcpu->exit.exception.address;
 }
 
+void guest_step_done(struct vcpu *vcpu)
+{
+	if (vcpu->guest->leave == LEAVE_NOT)
+		guest_exit_exception(vcpu, VECTOR_DB, false, 0);
+	else
+		vcpu->guest->step_owed = true;
+}
+
+void guest_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
+{
+	if (vcpu->guest->debug_exceptions & BIT(vector))
+		guest_exit_exception(vcpu, vector, has_error, error);
+	else
+		vcpu_raise(vcpu, vector, has_error, error);
+}
+
 static void exception_exit(struct vcpu *vcpu)
 {
 	u8 vector = vcpu->exit.exception.vector;
@@ -126,7 +142,7 @@ void guest_finish(struct vcpu *vcpu)
 	case FINISH_RDMSR:
 	case FINISH_WRMSR:
 		if (__atomic_load_n(&record->msr.refuse, __ATOMIC_RELAXED)) {
-			vcpu_raise(vcpu, VECTOR_GP, true, 0);
+			guest_raise(vcpu, VECTOR_GP, true, 0);
 			return;
 		}
 		if (finish == FINISH_RDMSR) {
@@ -166,14 +182,16 @@ static void call_exit(struct vcpu *vcpu)
 		guest_exit(vcpu, LUV_RUN_CALL);
 }
 
+/* The state is undefined then (APM 2 15.14.3). */
 static void shutdown_exit(struct vcpu *vcpu)
 {
+	vcpu->guest->unchecked = true;
 	guest_exit(vcpu, LUV_RUN_SHUTDOWN);
 }
 
 static void refused_exit(struct vcpu *vcpu)
 {
-	vcpu_raise(vcpu, vcpu->exit.exception.vector, vcpu->exit.exception.has_error,
+	guest_raise(vcpu, vcpu->exit.exception.vector, vcpu->exit.exception.has_error,
 		   vcpu->exit.exception.error);
 }
 
@@ -196,7 +214,7 @@ static void xsetbv_exit(struct vcpu *vcpu)
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	if ((u32)vcpu->gpr[GPR_RCX] || vcpu->control.cpl || !xcr0_is_valid(value, world_xcr0())) {
-		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+		guest_raise(vcpu, VECTOR_GP, true, 0);
 		return;
 	}
 	/* While the guest is on the CPU, XCR0 is the guest's. */

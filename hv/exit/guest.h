@@ -17,6 +17,16 @@ extern const struct exit_policy guest_policy;
 struct luv_exit_record *guest_exit(struct vcpu *vcpu, u64 reason);
 void guest_exit_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 
+/* A single step of the client's is over: tells it, after the record that there may be already. */
+void guest_step_done(struct vcpu *vcpu);
+
+/* Lets the guest execute one instruction where the client asked for it; and undoes that. */
+void guest_step_begin(struct vcpu *vcpu);
+void guest_step_end(struct vcpu *vcpu);
+
+/* Raises an exception: in the guest, or to the client that asked for such ones. */
+void guest_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
+
 /* Takes an event from the client; it waits until the guest can take it. */
 void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event);
 

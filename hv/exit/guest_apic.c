@@ -125,7 +125,7 @@ void guest_apic_effect(struct vcpu *vcpu, const struct lapic_effect *effect, u64
 		break;
 	case LAPIC_TIMER:
 		*kind = LUV_APIC_TIMER;
-		*value = effect->deadline;
+		*value = guest->told_deadline = effect->deadline;
 		break;
 	case LAPIC_SEND:
 		*value = guest_apic_send(guest->vm, &effect->icr, guest->index);
@@ -145,7 +145,7 @@ bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok)
 	return true;
 }
 
-/* The record is made after the instruction has been completed: guest_msr_exit calls this last. */
+/* The record is made before the instruction is completed, which then only owes a step. */
 bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
 {
 	struct guest *guest = vcpu->guest;
@@ -202,21 +202,25 @@ static void take_arrived(struct vcpu *vcpu)
 		guest->nmi_pending = true;
 }
 
-/* The timer's next period is the client's to time. */
+/* The client times it: every deadline that it does not know yet is told. */
 static void check_timer(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
-	u64 deadline = lapic_deadline(&guest->lapic), now = guest_tsc(guest), next;
+	u64 deadline = lapic_deadline(&guest->lapic), now = guest_tsc(guest);
+	struct luv_exit_record *record;
 
-	if (!deadline || now < deadline)
-		return;
-	next = lapic_timer_expired(&guest->lapic, now);
-	if (next) {
-		struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_APIC);
-
-		record->apic.kind = LUV_APIC_TIMER;
-		record->apic.value = next;
+	if (deadline && now >= deadline) {
+		/* The client need not be told that a timer which has fired is stopped. */
+		deadline = lapic_timer_expired(&guest->lapic, now);
+		if (!deadline)
+			guest->told_deadline = 0;
 	}
+	if (deadline == guest->told_deadline)
+		return;
+	guest->told_deadline = deadline;
+	record = guest_exit(vcpu, LUV_RUN_APIC);
+	record->apic.kind = LUV_APIC_TIMER;
+	record->apic.value = deadline;
 }
 
 static bool can_wake(struct vcpu *vcpu)

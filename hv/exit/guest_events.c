@@ -29,21 +29,45 @@ void guest_open_window(struct vcpu *vcpu, u8 priority)
 {
 	struct guest *guest = vcpu->guest;
 
-	if (guest->window_open && guest->window_priority <= priority)
+	/* 0 opens whatever CR8 is; else the higher class opens earlier. */
+	if (guest->window_open &&
+	    (!guest->window_priority || (priority && guest->window_priority >= priority)))
 		return;
 	guest->window_open = true;
 	guest->window_priority = priority;
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
+/* An exception goes before an interrupt whose delivery it may have ended; that waits again. */
+static void raise_first(struct vcpu *vcpu, const struct vcpu_event *event)
+{
+	struct vcpu_event waiting;
+
+	if (vcpu->ops->interrupted(vcpu, &waiting) && waiting.type == EVENT_INTERRUPT) {
+		vcpu->guest->queued = waiting;
+		vcpu->guest->has_queued = true;
+	} else if (vcpu->ops->interrupted(vcpu, &waiting) && waiting.type == EVENT_NMI) {
+		vcpu->guest->nmi_pending = true;
+		vcpu->guest->nmi_blocked = false;
+		vcpu->dirty |= VCPU_INTERCEPTS;
+	}
+	vcpu->ops->inject(vcpu, event);
+}
+
 void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event)
 {
-	if (event->type == EVENT_NMI) {
+	switch (event->type) {
+	case EVENT_NMI:
 		vcpu->guest->nmi_pending = true;
-		return;
+		break;
+	case EVENT_EXCEPTION:
+		raise_first(vcpu, event);
+		break;
+	default:
+		vcpu->guest->queued = *event;
+		vcpu->guest->has_queued = true;
+		break;
 	}
-	vcpu->guest->queued = *event;
-	vcpu->guest->has_queued = true;
 }
 
 static bool deliver_nmi(struct vcpu *vcpu)
@@ -76,15 +100,23 @@ static bool deliver_queued(struct vcpu *vcpu)
 }
 
 /* A step is one instruction: with an event to deliver first, the handler's first. */
-static void arm_single_step(struct vcpu *vcpu)
+void guest_step_begin(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
-	bool step = guest->debug_flags & LUV_DEBUG_SINGLE_STEP;
 
-	if (step && !(vcpu->rflags & RFLAGS_TF)) {
+	if (guest->debug_flags & LUV_DEBUG_SINGLE_STEP && !(vcpu->rflags & RFLAGS_TF)) {
 		vcpu->rflags |= RFLAGS_TF;
 		guest->stepping = true;
 	}
+}
+
+/* The trap flag of a single step is ours: the guest's own state is without it. */
+void guest_step_end(struct vcpu *vcpu)
+{
+	if (!vcpu->guest->stepping)
+		return;
+	vcpu->rflags &= ~RFLAGS_TF;
+	vcpu->guest->stepping = false;
 }
 
 static bool client_window(struct vcpu *vcpu)
@@ -120,7 +152,9 @@ void guest_deliver_events(struct vcpu *vcpu)
 		guest_apic_deliver(vcpu);
 	if (vcpu->guest->has_queued && vcpu->guest->queued.type == EVENT_INTERRUPT)
 		guest_open_window(vcpu, 0);
-	arm_single_step(vcpu);
+	if (vcpu->guest->request & LUV_REQUEST_INTERRUPT_WINDOW)
+		guest_open_window(vcpu, 0);
+	guest_step_begin(vcpu);
 }
 
 u64 guest_ready(struct vcpu *vcpu)

@@ -82,8 +82,9 @@ static void map_slot(struct vcpu *vcpu, const struct vm_slot *slot)
 		return;
 	}
 	size = leaf_size(slot, at, backing, size);
-	if (!vm_map(vcpu->guest->vm, gpa(align_down(at.addr, size)),
-		    hpa(align_down(backing.addr, size)), size, slot_access(slot)))
+	if (vm_map(vcpu->guest->vm, at, hpa(backing.addr), size, slot_access(slot)))
+		vcpu->dirty |= VCPU_FLUSH;
+	else
 		guest_exit(vcpu, LUV_RUN_NO_MEMORY);
 }
 

@@ -180,7 +180,7 @@ static bool apic_msr(struct vcpu *vcpu, u32 msr, bool write, u64 value)
 	if (ok)
 		finish(vcpu, write, value);
 	else
-		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+		guest_raise(vcpu, VECTOR_GP, true, 0);
 	return true;
 }
 
@@ -202,7 +202,7 @@ void guest_msr_exit(struct vcpu *vcpu)
 		ask_client(vcpu, msr, write, value);
 		return;
 	case REFUSED:
-		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+		guest_raise(vcpu, VECTOR_GP, true, 0);
 		return;
 	case ANSWERED:
 		break;

@@ -35,7 +35,7 @@ static void single_step(struct vcpu *vcpu)
 	vcpu->control.dr6 |= DR6_BS;
 	vcpu->dirty |= VCPU_CONTROL;
 	if (vcpu->guest && vcpu->guest->stepping)
-		guest_exit_exception(vcpu, VECTOR_DB, false, 0);
+		guest_step_done(vcpu);
 	else
 		vcpu_raise(vcpu, VECTOR_DB, false, 0);
 }

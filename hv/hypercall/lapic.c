@@ -24,7 +24,7 @@ static s64 send(struct vm *vm, struct luv_interrupt *message)
 		.destination = (u32)message->destination,
 	};
 
-	if (message->vector > 0xff || message->delivery > ICR_STARTUP ||
+	if (message->vector > 0xff || message->delivery > ICR_STARTUP || message->delivery == 3 ||
 	    message->destination > UINT32_MAX)
 		return LUV_ERR_INVAL;
 	message->kick = guest_apic_send(vm, &icr, LUV_VCPUS_MAX);

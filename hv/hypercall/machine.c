@@ -10,15 +10,16 @@
 #include "vm/lapic.h"
 #include "vm/vm.h"
 
-/* A page of the caller's that stays pinned: where we find it, or NULL where it must be touched. */
-static void *pinned_page(struct vcpu *vcpu, u64 address)
+/* Memory of the caller's (within a page) that stays pinned: where we find it, or NULL where it must
+ * be touched. */
+static void *pinned(struct vcpu *vcpu, u64 address, u64 bytes)
 {
 	gpa_t at;
 	u64 size;
 
 	if (!user_page(vcpu, gva(address), true, &at, &size))
 		return NULL;
-	return ram_dom0(at, 1);
+	return ram_dom0(at, bytes);
 }
 
 /*
@@ -27,7 +28,7 @@ static void *pinned_page(struct vcpu *vcpu, u64 address)
  */
 static bool owner_is_dead(const struct vm *vm)
 {
-	return !address_space_reads(vm->address_space, gva(vm->owner_address), vm->owner_page,
+	return !address_space_reads(vm->address_space, gva(vm->owner_address), vm->owner_word,
 				    vm->nonce);
 }
 
@@ -42,7 +43,7 @@ s64 call_vm_create(struct vcpu *vcpu, const u64 argument[3])
 	if (create.flags & ~(u64)LUV_VM_LAPIC || create.owner_page % PAGE_SIZE ||
 	    create.tsc_khz > LAPIC_TSC_KHZ_MAX)
 		return LUV_ERR_INVAL;
-	page = pinned_page(vcpu, create.owner_page);
+	page = pinned(vcpu, create.owner_page, PAGE_SIZE);
 	if (!page)
 		return LUV_ERR_FAULT;
 	return vm_create(vcpu->ops, session_address_space(vcpu), &create, page, owner_is_dead);
@@ -50,7 +51,7 @@ s64 call_vm_create(struct vcpu *vcpu, const u64 argument[3])
 
 s64 call_vm_destroy(struct vcpu *vcpu, const u64 argument[3])
 {
-	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+	struct vm *vm = vm_get_to_destroy(session_address_space(vcpu), argument[0]);
 
 	return vm ? vm_destroy(vm) : LUV_ERR_PERM;
 }
@@ -80,7 +81,7 @@ static s64 dirty_read(struct vcpu *vcpu, struct vm *vm, const struct luv_dirty_r
 	if (read->count > LUV_DIRTY_PAGES_MAX || read->bitmap % 8 ||
 	    bytes > PAGE_SIZE - read->bitmap % PAGE_SIZE)
 		return LUV_ERR_INVAL;
-	if (!pinned_page(vcpu, read->bitmap))
+	if (!pinned(vcpu, read->bitmap, bytes))
 		return LUV_ERR_FAULT;
 	result = vm_dirty_read(vm, read, bitmap);
 	if (!result && !user_write(vcpu, gva(read->bitmap), bitmap, bytes))
@@ -122,9 +123,9 @@ static s64 vcpu_create(struct vcpu *vcpu, struct vm *vm, const struct luv_vcpu_c
 
 	if (create->index >= LUV_VCPUS_MAX || (create->page | create->fpu_page) % PAGE_SIZE)
 		return LUV_ERR_INVAL;
-	page = pinned_page(vcpu, create->page);
-	fpu = pinned_page(vcpu, create->fpu_page);
-	stop = pinned_page(vcpu, create->stop);
+	page = pinned(vcpu, create->page, PAGE_SIZE);
+	fpu = pinned(vcpu, create->fpu_page, PAGE_SIZE);
+	stop = pinned(vcpu, create->stop, 1);
 	if (!page || !fpu || !stop)
 		return LUV_ERR_FAULT;
 	result = vm_vcpu_create(vm, vcpu->ops, call_guest_policy(), (u32)create->index, page, fpu,

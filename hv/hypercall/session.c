@@ -50,21 +50,13 @@ u64 session_address_space(struct vcpu *vcpu)
  */
 static struct session *find(u64 space, u64 handle)
 {
-	struct session *found = NULL;
-
 	for (u32 i = 0; i < SESSIONS && handle; i++) {
-		if (table[i].handle && table[i].address_space == space) {
-			if (table[i].handle == handle)
-				found = &table[i];
-			else
-				table[i].wrong_handles++;
-		}
+		if (table[i].handle == handle && table[i].address_space == space)
+			return &table[i];
 	}
-	if (found)
-		return found;
 	for (u32 i = 0; i < SESSIONS; i++) {
-		if (table[i].address_space == space &&
-		    table[i].wrong_handles >= WRONG_HANDLES_MAX)
+		if (table[i].handle && table[i].address_space == space &&
+		    ++table[i].wrong_handles >= WRONG_HANDLES_MAX)
 			table[i].handle = 0;
 	}
 	return NULL;

@@ -6,8 +6,8 @@
 #include "exit/run.h"
 #include "hypercall/argument.h"
 #include "hypercall/call.h"
+#include "hypercall/session.h"
 #include "hypercall/target.h"
-#include "lib/string.h"
 #include "mem/page.h"
 #include "vm/guest.h"
 #include "vm/state.h"
@@ -66,15 +66,6 @@ static s64 check_state(struct vcpu *vcpu)
 	return 0;
 }
 
-/* The trap flag of a single step is ours: the guest's own state is without it. */
-static void end_step(struct vcpu *vcpu)
-{
-	if (!vcpu->guest->stepping)
-		return;
-	vcpu->rflags &= ~RFLAGS_TF;
-	vcpu->guest->stepping = false;
-}
-
 static void give(struct vcpu *vcpu)
 {
 	struct luv_vcpu_page *page = vcpu->guest->page;
@@ -87,10 +78,13 @@ static s64 enter(struct vcpu *caller, struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
-	if (!world_enter(caller, vcpu))
+	if (!world_enter(caller, vcpu)) {
+		guest->page->exit.reason = LUV_RUN_NOTHING;
+		give(vcpu);
 		return LUV_ERR_INVAL;
+	}
 	run_guest(vcpu);
-	end_step(vcpu);
+	guest_step_end(vcpu);
 	world_leave(caller, vcpu);
 	if (guest->leave == LEAVE_TO_DOM0) {
 		guest->restarting = true;
@@ -98,6 +92,23 @@ static s64 enter(struct vcpu *caller, struct vcpu *vcpu)
 	}
 	give(vcpu);
 	return 0;
+}
+
+/* What is left of the last exit: the instruction that the client answered, a step to report. */
+static void finish(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+
+	if (guest->finish != FINISH_NOTHING) {
+		guest_step_begin(vcpu);
+		guest_finish(vcpu);
+		guest_step_end(vcpu);
+	}
+	if (guest->step_owed && guest->leave == LEAVE_NOT) {
+		guest->step_owed = false;
+		if (guest->debug_flags & LUV_DEBUG_SINGLE_STEP)
+			guest_step_done(vcpu);
+	}
 }
 
 /*
@@ -118,10 +129,11 @@ static s64 run(struct vcpu *caller, struct vcpu *vcpu)
 	result = take_requests(vcpu);
 	if (!result)
 		result = check_state(vcpu);
-	if (result)
+	if (result) {
+		guest->page->exit.reason = LUV_RUN_NOTHING;
 		return result;
-	guest_finish(vcpu);
-	/* A single step over that instruction ends here. */
+	}
+	finish(vcpu);
 	if (guest->leave == LEAVE_NOT) {
 		if (!told_to_stop(guest))
 			return enter(caller, vcpu);
@@ -188,20 +200,33 @@ s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 	return result;
 }
 
+/* Read while it may run: counters that lag behind by an exit. */
+static void read_statistics(const struct vcpu *vcpu, struct luv_vcpu_statistics *statistics)
+{
+	statistics->runs = __atomic_load_n(&vcpu->guest->runs, __ATOMIC_RELAXED);
+	statistics->restarts = __atomic_load_n(&vcpu->guest->restarts, __ATOMIC_RELAXED);
+	for (u32 i = 0; i < LUV_EXIT_COUNT; i++)
+		statistics->exits[i] = __atomic_load_n(&vcpu->exits[i], __ATOMIC_RELAXED);
+}
+
 s64 call_vcpu_statistics(struct vcpu *caller, const u64 argument[3])
 {
+	struct vm *vm = vm_get(session_address_space(caller), argument[0]);
 	struct luv_vcpu_statistics statistics;
-	struct target target;
-	s64 result = argument_read(caller, argument[1], &statistics, sizeof(statistics));
+	const struct vcpu *vcpu;
+	s64 result;
 
-	if (result)
-		return result;
-	result = target_take(caller, argument[0], statistics.index, &target);
-	if (result)
-		return result;
-	statistics.runs = target.vcpu->guest->runs;
-	statistics.restarts = target.vcpu->guest->restarts;
-	memcpy(statistics.exits, target.vcpu->exits, sizeof(statistics.exits));
-	target_done(&target);
-	return argument_write(caller, argument[1], &statistics, sizeof(statistics));
+	if (!vm)
+		return LUV_ERR_PERM;
+	result = argument_read(caller, argument[1], &statistics, sizeof(statistics));
+	if (!result) {
+		vcpu = vm_vcpu_peek(vm, statistics.index);
+		if (vcpu)
+			read_statistics(vcpu, &statistics);
+		result = vcpu ? argument_write(caller, argument[1], &statistics,
+					       sizeof(statistics))
+			      : LUV_ERR_NOENT;
+	}
+	vm_put(vm);
+	return result;
 }

@@ -13,7 +13,8 @@
 #define ENTRY_PS       BIT(7)
 #define ENTRY_NX       BIT(63)
 
-#define PDPTE_RESERVED (BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7) | BIT(8))
+/* SDM 3A table 4-8, but for bit 5: QEMU's TCG sets it as if it were an accessed bit. */
+#define PDPTE_RESERVED (BIT(1) | BIT(2) | BIT(6) | BIT(7) | BIT(8))
 #define PDE_4M_BIT_21  BIT(21)
 
 /* Bits low to high, both included. */
@@ -142,7 +143,7 @@ static u64 reserved_bits(const struct paging *paging, unsigned level, bool leaf)
 /* A PDPTE has neither rights nor an accessed bit (SDM 3A 4.4.1). */
 static bool grants(u64 entry, bool leaf, u32 need)
 {
-	if (!(entry & ENTRY_A))
+	if (!(entry & ENTRY_A) && !(need & WALK_COLD))
 		return false;
 	if ((need & WALK_WRITE) && (!(entry & ENTRY_RW) || (leaf && !(entry & ENTRY_D))))
 		return false;
@@ -194,7 +195,7 @@ enum walk_status walk_gva(const struct walk_memory *memory, const struct walk_cp
 	u64 table = cpu->cr3 & paging.cr3_table & paging.physical_mask;
 
 	if (!(cpu->cr0 & CR0_PG)) {
-		*result = (struct walk_result){gpa(at.addr), 4 * GIB};
+		*result = (struct walk_result){gpa(at.addr), 4 * GIB, 0};
 		return at.addr >> 32 ? WALK_NOT_CANONICAL : WALK_OK;
 	}
 	if (!linear_valid(&paging, at.addr))
@@ -211,11 +212,13 @@ enum walk_status walk_gva(const struct walk_memory *memory, const struct walk_cp
 			return WALK_NOT_RAM;
 		leaf = is_leaf(&paging, level, entry);
 		status = check_entry(&paging, level, leaf, entry, need);
-		if (status != WALK_OK)
+		if (status != WALK_OK) {
+			result->entry = entry;
 			return status;
+		}
 		table = entry_address(&paging, level, leaf, entry);
 		if (leaf) {
-			*result = (struct walk_result){gpa(table + at.addr % size), size};
+			*result = (struct walk_result){gpa(table + at.addr % size), size, 0};
 			return WALK_OK;
 		}
 	}

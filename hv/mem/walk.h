@@ -22,6 +22,7 @@ struct walk_cpu {
 #define WALK_WRITE BIT(0) /* W=1 at every level and D=1 in the leaf */
 #define WALK_USER  BIT(1) /* U=1 at every level */
 #define WALK_EXEC  BIT(2) /* NX=0 at every level */
+#define WALK_COLD  BIT(3) /* A=0 will do: the CPU has not used the entries lately */
 
 enum walk_status {
 	WALK_OK,
@@ -34,6 +35,7 @@ enum walk_status {
 struct walk_result {
 	gpa_t address;
 	u64 page_size; /* of the leaf; 4 GiB's worth without paging */
+	u64 entry;     /* WALK_FAULT only: the entry that refused */
 };
 
 struct walk_memory {

@@ -1,13 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * void svm_run(struct vcpu *vcpu, u64 vmcb): one trip into the guest. RDI points at the guest's
+ * void svm_run(struct vcpu *vcpu, u64 vmcb), svm_run_guest: one trip into dom0, into a guest. RDI points at the guest's
  * general registers in encoding order; RAX and RSP travel in the VMCB (APM 2 15.5.1). GIF is 0
  * before and after. VMRUN saves and #VMEXIT restores our RSP, RIP, RFLAGS, RAX, CRs, descriptor tables
  * and code segments; everything else is the guest's on exit.
  */
-	.text
-	.globl svm_run
-svm_run:
+	/*
+	 * Behind a guest the return stack holds what the guest put there, and the registers its
+	 * values: neither may steer our speculation. 32 entries are the deepest of AMD's return
+	 * stacks (Software Techniques for Managing Speculation on AMD Processors, "RSB").
+	 */
+	.macro forget_guest
+	.rept 32
+	call 1f
+	int3
+1:
+	.endr
+	addq $(32 * 8), %rsp
+	xorl %eax, %eax
+	xorl %ecx, %ecx
+	xorl %edx, %edx
+	xorl %esi, %esi
+	xorl %r8d, %r8d
+	xorl %r9d, %r9d
+	xorl %r10d, %r10d
+	xorl %r11d, %r11d
+	.endm
+
+	.macro run name guest
+	.globl \name
+\name:
 	pushq %rbx
 	pushq %rbp
 	pushq %r12
@@ -47,6 +69,9 @@ svm_run:
 	movq %r15, 0x78(%rdi)
 	popq %rcx
 	movq %rcx, 0x38(%rdi)
+	.if \guest
+	forget_guest
+	.endif
 	popq %r15
 	popq %r14
 	popq %r13
@@ -55,5 +80,10 @@ svm_run:
 	popq %rbx
 	cld
 	retq
+	.endm
+
+	.text
+	run svm_run 0
+	run svm_run_guest 1
 
 	.section .note.GNU-stack, "", @progbits

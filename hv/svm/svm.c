@@ -35,6 +35,7 @@
 static u8 dom0_msrpm[MSRPM_SIZE] ALIGNED(4096);
 
 void svm_run(struct vcpu *vcpu, u64 vmcb);
+void svm_run_guest(struct vcpu *vcpu, u64 vmcb);
 
 static void vmsave(hpa_t vmcb)
 {
@@ -491,7 +492,8 @@ static u64 interrupted_event(const struct vmcb *vmcb)
 	u64 event = vmcb->exit_int_info;
 	u8 vector = (u8)event;
 
-	if (!(event & VMCB_EVENT_VALID) || VMCB_EVENT_TYPE(event) == VMCB_EVENT_SOFTWARE)
+	if (!(event & VMCB_EVENT_VALID) || VMCB_EVENT_TYPE(event) == VMCB_EVENT_SOFTWARE ||
+	    vmcb->exit_code == VMEXIT_INVALID || vmcb->exit_code == VMEXIT_INVALID_TCG)
 		return 0;
 	if (VMCB_EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return 0;
@@ -512,7 +514,10 @@ static void svm_enter(struct vcpu *vcpu)
 	if (vcpu->guest)
 		svm_guest_prepare(vcpu);
 
-	svm_run(vcpu, virt_to_hpa(vmcb).addr);
+	if (vcpu->guest)
+		svm_run_guest(vcpu, virt_to_hpa(vmcb).addr);
+	else
+		svm_run(vcpu, virt_to_hpa(vmcb).addr);
 
 	vmcb->tlb_control = VMCB_TLB_KEEP;
 	vmcb->clean = VMCB_CLEAN_ALL;

@@ -53,7 +53,8 @@ struct guest {
 	u64 request;	/* page->request of this RUN */
 	u64 debug_flags;
 	u32 debug_exceptions;
-	bool stepping; /* TF is ours, not the guest's */
+	bool stepping;	/* TF is ours, not the guest's */
+	bool step_owed; /* a step ended with another record: its own is next */
 
 	enum guest_finish finish;
 	u8 finish_size, finish_length;
@@ -71,6 +72,7 @@ struct guest {
 	/* With LUV_VM_LAPIC. Others post into `arrived` and into the APIC's incoming bits. */
 	u8 mp_state; /* LUV_MP_ */
 	u32 arrived; /* atomic: GUEST_ */
+	u64 told_deadline; /* of the APIC's timer: what the client knows */
 	struct lapic lapic;
 };
 

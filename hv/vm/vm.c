@@ -3,13 +3,14 @@
 
 #include "cpu/crash.h"
 #include "cpu/random.h"
+#include "mem/mtrr.h"
 #include "mem/page.h"
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
 
 #define WRONG_HANDLES_MAX 64
-#define FREE_STEP	  256 /* table pages that one call frees */
-#define UNMAP_STEP	  GIB /* of guest memory that one call unmaps; no leaf crosses it */
+#define FREE_STEP	  32	     /* table pages that one call frees */
+#define UNMAP_STEP	  (16 * MIB) /* of guest memory that one call unmaps, in small pages */
 
 static struct spinlock table_lock;
 static struct vm *table[LUV_VMS_MAX]; /* table_lock */
@@ -92,6 +93,7 @@ static bool insert(struct vm *vm)
 			continue;
 		vm->handle = (u32)random_u64() & INT32_MAX & ~(LUV_VMS_MAX - 1);
 		vm->handle |= BIT(30) | i;
+		vm->place = i;
 		table[i] = vm;
 		return true;
 	}
@@ -109,14 +111,15 @@ static s64 create(const struct virt_ops *ops, u64 address_space, const struct lu
 	vm->address_space = address_space;
 	vm->flags = create->flags;
 	vm->tsc_khz = (u32)create->tsc_khz;
-	vm->owner_address = create->owner_page;
-	vm->owner_page = owner_page;
 	vm->nonce = random_u64();
 	if (!insert(vm)) {
 		free_vm_some(vm);
 		return LUV_ERR_NOMEM;
 	}
-	__atomic_store_n(owner_page, vm->nonce, __ATOMIC_RELAXED);
+	/* Each VM has a word of its own: a client may use one page for all. */
+	vm->owner_address = create->owner_page + vm->place * sizeof(u64);
+	vm->owner_word = owner_page + vm->place;
+	__atomic_store_n(vm->owner_word, vm->nonce, __ATOMIC_RELAXED);
 	return vm->handle;
 }
 
@@ -136,7 +139,7 @@ s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm
 	return result;
 }
 
-struct vm *vm_get(u64 address_space, u64 handle)
+static struct vm *get(u64 address_space, u64 handle, bool dying)
 {
 	struct vm *vm;
 
@@ -151,12 +154,25 @@ struct vm *vm_get(u64 address_space, u64 handle)
 	}
 	if (vm && vm->wrong_handles >= WRONG_HANDLES_MAX)
 		vm = NULL;
-	if (vm && vm->dying && vm->references)
+	if (vm && vm->dying && !dying)
+		vm = NULL;
+	/* The owner's page is no longer its own: this is somebody else. */
+	if (vm && !vm->dying && __atomic_load_n(vm->owner_word, __ATOMIC_RELAXED) != vm->nonce)
 		vm = NULL;
 	if (vm)
 		vm->references++;
 	spin_unlock(&table_lock);
 	return vm;
+}
+
+struct vm *vm_get(u64 address_space, u64 handle)
+{
+	return get(address_space, handle, false);
+}
+
+struct vm *vm_get_to_destroy(u64 address_space, u64 handle)
+{
+	return get(address_space, handle, true);
 }
 
 void vm_put(struct vm *vm)
@@ -176,7 +192,7 @@ s64 vm_destroy(struct vm *vm)
 	vm->references--;
 	if (!vm->references) {
 		vm->dying = true;
-		place = vm->handle % LUV_VMS_MAX;
+		place = vm->place;
 		result = LUV_ERR_AGAIN;
 		if (free_vm_some(vm)) {
 			table[place] = NULL;
@@ -212,14 +228,17 @@ static bool slot_overlaps(const struct vm *vm, const struct luv_slot *slot)
 }
 
 /*
- * Removes a step of the mappings that a change made stale. A step ends where leaves end, so none
- * is split and no page is needed.
+ * Removes a step of the mappings that a change made stale, or skips a hole. A step ends where
+ * leaves end (only one that it begins in can be larger), so none is split and no page is needed.
  */
 static bool unmap_stale(struct vm *vm, struct vm_slot *slot)
 {
-	u64 from = slot->gpa + (slot->size - slot->stale);
-	u64 step = min_u64(slot->stale, align_down(from, UNMAP_STEP) + UNMAP_STEP - from);
+	u64 from = slot->gpa + (slot->size - slot->stale), end, step;
+	struct nested_leaf leaf;
 
+	nested_lookup(&vm->nested, gpa(from), &leaf);
+	end = max_u64(leaf.base.addr + leaf.size, align_down(from, UNMAP_STEP) + UNMAP_STEP);
+	step = min_u64(slot->stale, end - from);
 	ASSERT(nested_unmap(&vm->nested, gpa(from), step));
 	slot->stale -= step;
 	vm->flushes++;
@@ -235,7 +254,7 @@ static bool slot_same_place(const struct vm_slot *slot, const struct luv_slot *w
 /* The lock is held, and no vCPU runs. A changed slot is mapped anew on demand. */
 static s64 slot_replace(struct vm *vm, const struct luv_slot *wanted)
 {
-	struct vm_slot *slot = &vm->slots[wanted->slot];
+	struct vm_slot *slot = &vm->slots[index_nospec(wanted->slot, LUV_SLOTS_MAX)];
 
 	if (!wanted->size && !slot->size)
 		return LUV_ERR_NOENT;
@@ -244,8 +263,10 @@ static s64 slot_replace(struct vm *vm, const struct luv_slot *wanted)
 	/* A change begins: everything is stale. It goes on where the last call with it stopped. */
 	if (slot->size && !slot->stale && !(slot_same_place(slot, wanted) && slot->flags == wanted->flags))
 		slot->stale = slot->size;
-	if (slot->stale && !unmap_stale(vm, slot))
+	if (slot->stale && !unmap_stale(vm, slot)) {
+		vm->changing = true;
 		return LUV_ERR_AGAIN;
+	}
 	*slot = (struct vm_slot){wanted->gpa, wanted->size, wanted->address, wanted->flags, 0};
 	return 0;
 }
@@ -291,10 +312,17 @@ bool vm_slot_find(struct vm *vm, gpa_t at, struct vm_slot *slot)
 
 bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access)
 {
-	bool done;
+	struct nested_leaf hole;
+	bool done = true;
 
 	spin_lock(&vm->lock);
-	done = nested_map(&vm->nested, at, page, size, access, 6);
+	nested_lookup(&vm->nested, at, &hole);
+	/* Another vCPU may have been faster; its leaf may be dirty already. */
+	if (!hole.access) {
+		size = min_u64(size, hole.size);
+		done = nested_map(&vm->nested, gpa(align_down(at.addr, size)),
+				  hpa(align_down(page.addr, size)), size, access, CACHE_WB);
+	}
 	spin_unlock(&vm->lock);
 	return done;
 }
@@ -308,7 +336,7 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 	    read->count > LUV_DIRTY_PAGES_MAX)
 		return LUV_ERR_INVAL;
 	spin_lock(&vm->lock);
-	slot = &vm->slots[read->slot];
+	slot = &vm->slots[index_nospec(read->slot, LUV_SLOTS_MAX)];
 	if (vm->running) {
 		result = LUV_ERR_BUSY;
 	} else if (!slot->size || !(slot->flags & LUV_SLOT_LOG_DIRTY)) {
@@ -386,9 +414,21 @@ s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_
 	return result;
 }
 
+/* The lock is held. What was unmapped of a change is mapped again by a vCPU that runs meanwhile. */
+static void restart_changes(struct vm *vm)
+{
+	for (u32 i = 0; i < LUV_SLOTS_MAX; i++) {
+		if (vm->slots[i].stale)
+			vm->slots[i].stale = vm->slots[i].size;
+	}
+	vm->changing = false;
+}
+
 void vm_run_begin(struct vm *vm)
 {
 	spin_lock(&vm->lock);
+	if (vm->changing)
+		restart_changes(vm);
 	vm->running++;
 	spin_unlock(&vm->lock);
 }
@@ -398,6 +438,13 @@ void vm_run_end(struct vm *vm)
 	spin_lock(&vm->lock);
 	vm->running--;
 	spin_unlock(&vm->lock);
+}
+
+const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index)
+{
+	if (index >= LUV_VCPUS_MAX)
+		return NULL;
+	return __atomic_load_n(&vm->vcpu[index_nospec(index, LUV_VCPUS_MAX)], __ATOMIC_ACQUIRE);
 }
 
 struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, s64 *error)

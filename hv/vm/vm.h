@@ -25,8 +25,10 @@ struct vm {
 	struct spinlock lock;
 	u32 handle;	     /* immutable */
 	u64 address_space;   /* immutable: the owner's CR3 frame */
-	u64 owner_address;   /* immutable: of the owner's page, in its address space */
-	u64 *owner_page;     /* immutable: the same page, in ours */
+	u32 place;	     /* immutable: in the table */
+	bool changing;	     /* lock: a slot has stale mappings */
+	u64 owner_address;   /* immutable: of a word in the owner's page, in its address space */
+	u64 *owner_word;     /* immutable: the same word, in ours */
 	u64 nonce;	     /* immutable: what we wrote there */
 	u64 flags;	     /* immutable: LUV_VM_ */
 	u32 tsc_khz;	     /* immutable */
@@ -57,6 +59,10 @@ s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm
 
 /* The VM behind a handle of this address space, referenced; NULL otherwise. */
 struct vm *vm_get(u64 address_space, u64 handle);
+
+/* The same, for vm_destroy alone: also a VM that is being freed. */
+struct vm *vm_get_to_destroy(u64 address_space, u64 handle);
+
 void vm_put(struct vm *vm);
 
 /*
@@ -74,12 +80,18 @@ bool vm_slot_find(struct vm *vm, gpa_t at, struct vm_slot *slot);
 /* Reads and clears dirty bits of a slot's pages. LUV_ERR_ as calls.h says. */
 s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap);
 
-/* Maps pages for a guest. False: the pool is exhausted. */
+/*
+ * Maps the page at an address to `page` for a guest, and as much around it as a leaf of at most `size`
+ * bytes covers; what is mapped already stays. False: the pool is exhausted.
+ */
 bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access);
 
 /* Creates vCPU `index`; its pages in our view. LUV_ERR_EXIST, NOMEM. */
 s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_policy *policy,
 		   u32 index, struct luv_vcpu_page *page, void *fpu, const u8 *stop);
+
+/* The vCPU, whoever runs it: for its counters. NULL: there is none. */
+const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index);
 
 /* The vCPU, taken for this CPU; NULL with *error NOENT or BUSY. */
 struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, s64 *error);

@@ -230,14 +230,14 @@ static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 	swap_msr(has.spec_ctrl, MSR_SPEC_CTRL, &dom0->spec_ctrl, guest->spec_ctrl);
 }
 
-static void msrs_leave(const struct dom0_msrs *dom0, struct guest *guest)
+static void msrs_leave(const struct dom0_msrs *dom0, u64 *spec_ctrl, u64 *tsc_aux)
 {
 	u64 ignored;
 
-	restore_msr(has.spec_ctrl, MSR_SPEC_CTRL, &guest->spec_ctrl, dom0->spec_ctrl);
+	restore_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
 	if (has.ibpb)
 		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
-	restore_msr(has.tsc_aux, MSR_TSC_AUX, &guest->tsc_aux, dom0->tsc_aux);
+	restore_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
 	restore_msr(has.xss, MSR_XSS, &ignored, dom0->xss);
 	restore_msr(true, MSR_DEBUGCTL, &ignored, dom0->debugctl);
 }
@@ -271,7 +271,7 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 	cpu->guest = NULL;
 	guest->ops->switch_out(guest);
 	dom0->ops->switch_in(dom0);
-	msrs_leave(&cpu->dom0_msrs, guest->guest);
+	msrs_leave(&cpu->dom0_msrs, &guest->guest->spec_ctrl, &guest->guest->tsc_aux);
 	debug_save(guest->guest->dr);
 	debug_load(cpu->dom0_dr);
 	if (has.xsave) {
@@ -281,4 +281,16 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 	}
 	fpu_save(guest->guest->fpu);
 	dom0_fpu_restore(cpu);
+}
+
+void world_abandon(struct vcpu *dom0)
+{
+	struct cpu *cpu = dom0->cpu;
+	u64 ignored;
+
+	dom0->ops->switch_in(dom0);
+	msrs_leave(&cpu->dom0_msrs, &ignored, &ignored);
+	debug_load(cpu->dom0_dr);
+	if (has.xsave)
+		xsetbv(cpu->dom0_xcr0);
 }

@@ -25,6 +25,9 @@ const struct state_limits *world_limits(void);
 bool world_enter(struct vcpu *dom0, struct vcpu *guest);
 void world_leave(struct vcpu *dom0, struct vcpu *guest);
 
+/* After an INIT that tore this CPU out of a guest: dom0's registers, the FPU's contents excepted. */
+void world_abandon(struct vcpu *dom0);
+
 /* The bits of XCR0 that guests may set. */
 u64 world_xcr0(void);
 

@@ -231,7 +231,7 @@ _Static_assert(__builtin_offsetof(struct luv_vcpu_page, general) == 256, "luv_vc
 /* LUV_CALL_VM_CREATE. */
 struct luv_vm_create {
 	uint64_t flags;	     /* LUV_VM_ */
-	uint64_t owner_page; /* a pinned page of the client, page aligned: how the hypervisor knows that it lives */
+	uint64_t owner_page; /* a pinned page of the client, page aligned: how the hypervisor knows that it lives; VMs may share it */
 	uint64_t tsc_khz; /* the guest's TSC frequency, for the local APICs' timers (1 GHz bus clock); 0: 1000000 */
 };
 #define LUV_VM_LAPIC 1u /* the hypervisor keeps the local APICs */

@@ -529,7 +529,8 @@ static void test_exhaustion(int argument)
 	EXPECT(vm[count], LUV_ERR_NOMEM);
 	for (unsigned i = 0; i < count; i++)
 		EXPECT(luv_vm_destroy(vm[i]), 0);
-	EXPECT(luv_query(LUV_QUERY_POOL_FREE), before);
+	/* More, when dead owners' VMs made room. */
+	CHECK(luv_query(LUV_QUERY_POOL_FREE) >= before, "pages are missing");
 }
 
 const struct test misuse_tests[] = {

@@ -285,7 +285,8 @@ static void with_tool(const char *program, const char *format)
 
 	if (!have(program))
 		skip("the program is not installed");
-	child = worker(watch_seconds + 2);
+	/* Longer than the tool needs for its three times, on a slow machine too. */
+	child = worker(watch_seconds + 8);
 	sleep_for(0.5);
 	for (unsigned i = 0; i < 3; i++) {
 		int status;

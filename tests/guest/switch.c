@@ -133,10 +133,11 @@ static void start_guest(uint32_t seed)
 
 static void run_guest(const struct payload *payload, uint32_t seed)
 {
-	struct luv_vcpu_page *page = machine.vcpu[0].page;
+	struct luv_vcpu_page *page;
 	unsigned rounds = 0;
 
 	machine_create(&machine, 0);
+	page = machine.vcpu[0].page;
 	machine_load(&machine, payload, LONG);
 	start_guest(seed);
 	while (!time_is_up()) {

@@ -520,7 +520,7 @@ static void test_garbage(void **state)
 		    .memory = {garbage_read},
 		    .state = 0x9e3779b97f4a7c15 ^ (round + 1) * 0x100000001b3,
 		};
-		struct walk_result result = {gpa(0), 0};
+		struct walk_result result = {gpa(0), 0, 0};
 		struct walk_cpu cpu = {.cr0 = CR0_PG, .cr3 = next(&garbage)};
 		u64 at = (u64)((s64)next(&garbage) >> (next(&garbage) % 64));
 		enum walk_status status;
