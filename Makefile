@@ -114,7 +114,7 @@ $(B)/examples/%-32: examples/%.c $(B)/user32/libluvalley.a Makefile
 $(B)/examples/%: examples/%.c $(B)/user/libluvalley.a Makefile
 	@mkdir -p $(@D)
 	$(say) CC $<
-	$(CC) $(USER_CFLAGS) -static $< $(B)/user/libluvalley.a -o $@
+	$(CC) $(USER_CFLAGS) -static $< $(B)/user/libluvalley.a -luring -o $@
 
 .PHONY: examples
 examples: $(EXAMPLES) $(EXAMPLES:%=%-32)
@@ -137,7 +137,7 @@ $(B)/tests/guest/%.S.o: tests/guest/%.S Makefile
 $(B)/guest/guest-tests: $(GUEST_OBJS) $(B)/user/libluvalley.a
 	@mkdir -p $(@D)
 	$(say) LINK $@
-	$(CC) -static -pthread $^ -o $@
+	$(CC) -static -pthread $^ -luring -o $@
 
 .PHONY: guest-tests
 guest-tests: $(B)/guest/guest-tests
@@ -174,7 +174,16 @@ $(B)/unit/test_%: tests/unit/test_%.c $(PURE_OBJS) Makefile
 # --- checks ---------------------------------------------------------------------------------
 
 # Programs that boot tests run in dom0: static, so that they need nothing there.
-BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c))
+BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c)) \
+	$(B)/dom0/guest-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32
+
+$(B)/dom0/guest-tests: $(B)/guest/guest-tests
+	@mkdir -p $(@D)
+	cp $< $@
+
+$(B)/dom0/luvalley-%: $(B)/examples/luvalley-%
+	@mkdir -p $(@D)
+	cp $< $@
 
 $(B)/dom0/%: tests/boot/dom0/%.c $(B)/user/libluvalley.a Makefile
 	@mkdir -p $(@D)

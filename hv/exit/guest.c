@@ -2,6 +2,8 @@
 #include "exit/guest.h"
 
 #include "cpu/x86.h"
+#include "exit/access.h"
+#include "exit/insn.h"
 #include "exit/instruction.h"
 #include "lib/string.h"
 #include "vm/guest.h"
@@ -74,13 +76,26 @@ static void exception_exit(struct vcpu *vcpu)
 	vcpu_raise(vcpu, vector, has_error, error);
 }
 
-/* Where the CPU does not report it (TCG); an address-size prefix is not seen then. */
-static u64 default_address_size(struct vcpu *vcpu)
+static u8 default_address_size(struct vcpu *vcpu)
 {
 	if (vcpu->code64)
 		return 8;
 	vcpu_need(vcpu, VCPU_SEGMENTS);
 	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? 4 : 2;
+}
+
+/* Without decode assists the CPU does not report a string instruction's operand (APM 2 15.10.2). */
+static void find_string_operand(struct vcpu *vcpu)
+{
+	struct insn_prefixes prefixes;
+	u8 bytes[INSN_MAX], size = default_address_size(vcpu);
+
+	insn_prefixes(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), &prefixes);
+	if (prefixes.address_size)
+		size = size == 4 ? (u8)2 : (u8)4;
+	vcpu->exit.io.address_size = size;
+	vcpu->exit.io.segment =
+		prefixes.segment == INSN_NO_SEGMENT ? (u8)SEG_DS : prefixes.segment;
 }
 
 static void io_exit(struct vcpu *vcpu)
@@ -94,11 +109,11 @@ static void io_exit(struct vcpu *vcpu)
 	if (vcpu->exit.io.in)
 		record->io.flags |= LUV_IO_IN;
 	if (vcpu->exit.io.string) {
-		u64 size = vcpu->exit.io.address_size;
-
+		if (!vcpu->exit.io.address_size)
+			find_string_operand(vcpu);
 		record->io.flags |= LUV_IO_STRING | (vcpu->exit.io.rep ? LUV_IO_REP : 0);
 		record->io.segment = vcpu->exit.io.in ? SEG_ES : vcpu->exit.io.segment;
-		record->io.address_bits = 8 * (size ? size : default_address_size(vcpu));
+		record->io.address_bits = vcpu->exit.io.address_size * 8;
 		return;
 	}
 	if (vcpu->exit.io.in) {

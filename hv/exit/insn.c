@@ -39,3 +39,18 @@ unsigned insn_length(const u8 *bytes, unsigned count, bool long_mode, const u8 *
 			return 0;
 	return at + opcode_size;
 }
+
+void insn_prefixes(const u8 *bytes, unsigned count, struct insn_prefixes *prefixes)
+{
+	static const u8 overrides[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
+
+	*prefixes = (struct insn_prefixes){.segment = INSN_NO_SEGMENT};
+	for (unsigned i = 0; i < count && is_legacy_prefix(bytes[i]); i++) {
+		if (bytes[i] == 0x67)
+			prefixes->address_size = true;
+		for (u8 s = 0; s < sizeof(overrides); s++) {
+			if (bytes[i] == overrides[s])
+				prefixes->segment = s;
+		}
+	}
+}

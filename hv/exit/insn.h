@@ -18,4 +18,14 @@
 unsigned insn_length(const u8 *bytes, unsigned count, bool long_mode, const u8 *opcode,
 		     unsigned opcode_size);
 
+struct insn_prefixes {
+	u8 segment;	     /* ES CS SS DS FS GS as 0-5; INSN_NO_SEGMENT without an override */
+	bool address_size; /* 67h: the other address size */
+};
+
+#define INSN_NO_SEGMENT 0xffu
+
+/* The prefixes that say what memory an instruction's operand means; the last of each kind counts. */
+void insn_prefixes(const u8 *bytes, unsigned count, struct insn_prefixes *prefixes);
+
 #endif

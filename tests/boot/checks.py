@@ -359,3 +359,42 @@ def refuses_exactly_once(trial):
     log = trial.log("hypervisor.log")
     if log.count("cannot start") != 1 or "dom0 starts" not in log:
         raise Failed(last_words(log))
+
+
+# --- guests --------------------------------------------------------------------------------------
+
+MODES = r"(real mode|protected mode|PAE|long mode)"
+SECONDS_WATCHED = 2
+
+
+def guest_tests(name, select):
+    """The tests of tests/guest whose names the grep arguments select."""
+    script = (f"guest-tests --list | grep -E {select} | tr '\\n' '\\0' | "
+              f"xargs -0 -n 200 guest-tests --seconds {SECONDS_WATCHED}")
+
+    def judge(trial):
+        failures = re.findall(r"(?:^# .*\n)?^not ok .*", trial.output, re.M)
+        expect(not failures, "; ".join(" ".join(f.split()) for f in failures))
+        expect(re.search(r"^# [1-9]\d* passed, 0 failed", trial.output, re.M),
+               f"no verdict: {last_words(trial.output)}")
+
+    return Check(name, script, judge)
+
+
+guest_exits = guest_tests("guests in every mode: exits, events, registers", f"'{MODES}'")
+guest_misuse = guest_tests("calls that are misused", f"-v '{MODES}|^(restart|state|pin)'")
+guest_restarts = guest_tests("RUN is restartable: signals, stop, kill, moves, tools", "'^restart'")
+guest_state = guest_tests("guests and programs keep their registers", "'^state'")
+guest_pins = guest_tests("pinned memory stays where it is", "'^pin'")
+
+EXAMPLE_LAST = "done"
+
+
+@check("examples/luvalley-loop, 64 and 32 bits alike",
+       "luvalley-loop >/tmp/64 || exit; luvalley-loop-32 >/tmp/32 || exit; diff /tmp/64 /tmp/32 && cat /tmp/64")
+def example(trial):
+    trial.succeeded()
+    for line in ("real: halted", "long: write to 0x200010: 0x51",
+                 "long: interrupt window: injecting vector 0x20", "long: page 3 was written",
+                 "long: page 4 was not written", EXAMPLE_LAST):
+        expect(line in trial.lines, f"it does not say {line!r}: {last_words(trial.output)}")

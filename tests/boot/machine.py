@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Callable
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-STEP_SECONDS = 60
+STEP_SECONDS = 150
 LOGS = ("hypervisor.log", "serial.log")
 
 JOB = """

@@ -47,6 +47,19 @@ void fail(const char *file, int line, const char *format, ...)
 	_exit(1);
 }
 
+bool under_tcg(void)
+{
+	char vendor[16] = "";
+	FILE *file = fopen("/sys/class/dmi/id/sys_vendor", "r");
+
+	if (file) {
+		if (!fgets(vendor, sizeof(vendor), file))
+			vendor[0] = 0;
+		fclose(file);
+	}
+	return strncmp(vendor, "QEMU", 4) == 0;
+}
+
 void skip(const char *why)
 {
 	printf("# skipped: %s\n", why);

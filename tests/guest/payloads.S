@@ -63,8 +63,32 @@ begin cpuid \bits
 	hlt
 end cpuid \bits
 
-begin exceptions \bits
+begin int3 \bits
 	int3
+	hlt
+end int3 \bits
+
+begin breakpoint \bits
+.if \bits == 64
+	movq	%rsi, %dr0
+	movq	%rax, %dr7
+.else
+	movl	%esi, %dr0
+	movl	%eax, %dr7
+.endif
+	nop
+	nop
+.if \bits == 64
+	xorl	%eax, %eax
+	movq	%rax, %dr7
+.else
+	xorl	%eax, %eax
+	movl	%eax, %dr7
+.endif
+	hlt
+end breakpoint \bits
+
+begin exceptions \bits
 	ud2
 	xorl	%ecx, %ecx
 	divl	%ecx

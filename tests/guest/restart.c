@@ -22,7 +22,7 @@
 #include "guest/machine.h"
 
 #define CGROUPS	     "/sys/fs/cgroup"
-#define CALIBRATION  1000000u
+#define CALIBRATION  5000000u
 #define MIGRATIONS   1000u
 #define KILLS	     20u
 
@@ -75,8 +75,8 @@ static uint32_t work_result(uint32_t start, uint32_t rounds)
 	return start;
 }
 
-/* The payload "work" from start to end, in one RUN; whether its result is right. */
-static void do_work(uint32_t start, uint32_t rounds)
+/* The payload "work" from start to end, in one RUN. */
+static uint32_t machine_work(uint32_t start, uint32_t rounds)
 {
 	struct luv_vcpu_page *page = machine.vcpu[0].page;
 
@@ -84,14 +84,19 @@ static void do_work(uint32_t start, uint32_t rounds)
 	page->general[LUV_RAX] = start;
 	page->general[LUV_RCX] = rounds;
 	machine_run(&machine, 0, LUV_RUN_HLT);
-	EXPECT((uint32_t)page->general[LUV_RAX], work_result(start, rounds));
+	return (uint32_t)page->general[LUV_RAX];
+}
+
+static void do_work(uint32_t start, uint32_t rounds)
+{
+	EXPECT(machine_work(start, rounds), work_result(start, rounds));
 }
 
 static uint32_t rounds_for(double seconds)
 {
 	double begin = now(), rounds;
 
-	do_work(1, CALIBRATION);
+	machine_work(1, CALIBRATION);
 	rounds = seconds * CALIBRATION / (now() - begin);
 	return rounds < 4e9 ? (uint32_t)rounds : 4000000000u;
 }

@@ -33,6 +33,11 @@ noreturn void skip(const char *why);
 
 void expect(const char *file, int line, const char *what, int64_t got, int64_t wanted);
 
+/*
+ * QEMU's TCG does not intercept INT3 as #BP, and does not arm breakpoints that VMRUN loads (docs/caveats.md).
+ */
+bool under_tcg(void);
+
 /* Of the argument --seconds: how long tests that watch something watch it. */
 extern unsigned watch_seconds;
 

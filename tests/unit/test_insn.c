@@ -80,11 +80,39 @@ static void test_cut_off(void **state)
 			assert_int_equal(length(i, count, true), 0);
 }
 
+static void test_prefixes(void **state)
+{
+	static const struct {
+		u8 bytes[4];
+		u8 segment;
+		bool address_size;
+	} cases[] = {
+	    {{0x6e}, INSN_NO_SEGMENT, false},	  {{0xf3, 0x6e}, INSN_NO_SEGMENT, false},
+	    {{0x26, 0x6e}, 0, false},		  {{0x2e, 0x6e}, 1, false},
+	    {{0x36, 0x6e}, 2, false},		  {{0x3e, 0x6e}, 3, false},
+	    {{0x64, 0x6e}, 4, false},		  {{0x65, 0x67, 0x6e}, 5, true},
+	    {{0x26, 0x64, 0x6e}, 4, false},	  {{0x6e, 0x67, 0x64}, INSN_NO_SEGMENT, false},
+	    {{0x67, 0xf3, 0x6e}, INSN_NO_SEGMENT, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct insn_prefixes prefixes;
+
+		insn_prefixes(cases[i].bytes, 4, &prefixes);
+		assert_int_equal(prefixes.segment, cases[i].segment);
+		assert_int_equal(prefixes.address_size, cases[i].address_size);
+		insn_prefixes(cases[i].bytes, 0, &prefixes);
+		assert_int_equal(prefixes.segment, INSN_NO_SEGMENT);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_cut_off),
+	    cmocka_unit_test(test_prefixes),
 	};
 
 	return cmocka_run_group_tests_name("insn", tests, NULL, NULL);

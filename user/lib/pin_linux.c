@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Pinning on Linux, 5.13 and later: fixed buffers of an io_uring keep pages in their frames,
- * mlock makes discarding them an error. The ring is never used for input or output: two system
- * calls are all there is to it, so there is no library below, and 32-bit clients need none
- * either.
+ * mlock makes discarding them an error. The ring is never used for input or output.
  */
 #define _GNU_SOURCE
 #include "lib/pin_os.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/io_uring.h>
+#include <liburing.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -28,7 +26,7 @@
 /* Below it programs use numbers for themselves, far above it the kernel's table grows large. */
 #define DESCRIPTOR_MIN 960
 
-static int ring = -1; /* changes under the lock of pin.c */
+static struct io_uring ring = {.ring_fd = -1}; /* changes under the lock of pin.c */
 
 /* --- why not ----------------------------------------------------------------------------- */
 
@@ -108,83 +106,148 @@ static int refuse_memory(int error, uintptr_t address, size_t size, const char *
 
 /* --- the ring ---------------------------------------------------------------------------- */
 
+#ifdef __i386__
+/*
+ * gcc-multilib brings no 32-bit liburing: the system calls themselves. The mapping is the one
+ * that liburing makes, for the reason below; nobody reads it.
+ */
 static int ring_register(int descriptor, unsigned what, const void *argument, unsigned count)
 {
-	return syscall(__NR_io_uring_register, descriptor, what, argument, count) < 0 ? errno
-										      : 0;
+	long done = syscall(__NR_io_uring_register, descriptor, what, argument, count);
+
+	return done < 0 ? -errno : (int)done;
 }
 
-/* A table of empty slots: buffers of no length. */
-static int register_table(int descriptor)
-{
-	struct iovec *none = calloc(LUV_PIN_SLOTS, sizeof(*none));
-	int error;
-
-	if (!none)
-		return ENOMEM;
-	error = ring_register(descriptor, IORING_REGISTER_BUFFERS, none, LUV_PIN_SLOTS);
-	free(none);
-	return error;
-}
-
-static int move_descriptor(int descriptor)
-{
-	int high = fcntl(descriptor, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN);
-
-	if (high < 0)
-		return descriptor;
-	close(descriptor);
-	return high;
-}
-
-/*
- * The mapping keeps the ring, and with it all pins, alive when the program closes descriptors
- * that are not its own; execve and the end of the process take it away. Nobody reads it.
- */
-static int keep_ring(int descriptor, const struct io_uring_params *parameters)
-{
-	size_t size = parameters->sq_off.array + parameters->sq_entries * sizeof(uint32_t);
-	void *mapping =
-	    mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, (off_t)IORING_OFF_SQ_RING);
-	int error;
-
-	if (mapping == MAP_FAILED)
-		return errno;
-	error = madvise(mapping, size, MADV_DONTFORK) < 0 ? errno : register_table(descriptor);
-	if (error)
-		munmap(mapping, size);
-	return error;
-}
-
-static int open_ring(void)
+static int make_ring(struct io_uring *fresh)
 {
 	struct io_uring_params parameters = {0};
 	int descriptor = (int)syscall(__NR_io_uring_setup, 1, &parameters);
-	int error;
+	size_t size = parameters.sq_off.array + parameters.sq_entries * sizeof(uint32_t);
+	void *mapping;
 
 	if (descriptor < 0)
 		return errno;
-	error = keep_ring(descriptor, &parameters);
-	if (error)
+	mapping =
+	    mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, (off_t)IORING_OFF_SQ_RING);
+	if (mapping == MAP_FAILED || madvise(mapping, size, MADV_DONTFORK) < 0) {
+		int error = errno;
+
+		if (mapping != MAP_FAILED)
+			munmap(mapping, size);
 		close(descriptor);
-	else
-		ring = move_descriptor(descriptor);
+		return error;
+	}
+	*fresh = (struct io_uring){
+	    .ring_fd = descriptor, .sq.ring_ptr = mapping, .sq.ring_sz = size};
+	return 0;
+}
+
+static void drop_ring(struct io_uring *fresh)
+{
+	munmap(fresh->sq.ring_ptr, fresh->sq.ring_sz);
+	close(fresh->ring_fd);
+}
+
+static int register_buffers(struct io_uring *fresh, const struct iovec *buffers, unsigned count)
+{
+	return ring_register(fresh->ring_fd, IORING_REGISTER_BUFFERS, buffers, count);
+}
+
+static int update_buffer(unsigned slot, const struct iovec *buffer)
+{
+	const struct io_uring_rsrc_update2 update = {
+	    .offset = slot,
+	    .data = (uintptr_t)buffer,
+	    .nr = 1,
+	};
+
+	return ring_register(ring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
+			     sizeof(update));
+}
+#else
+static int make_ring(struct io_uring *fresh)
+{
+	int error = -io_uring_queue_init(1, fresh, 0);
+
+	if (error)
+		return error;
+	error = -io_uring_ring_dontfork(fresh);
+	if (error)
+		io_uring_queue_exit(fresh);
 	return error;
+}
+
+static void drop_ring(struct io_uring *fresh)
+{
+	io_uring_queue_exit(fresh);
+}
+
+static int register_buffers(struct io_uring *fresh, const struct iovec *buffers, unsigned count)
+{
+	return io_uring_register_buffers(fresh, buffers, count);
+}
+
+static int update_buffer(unsigned slot, const struct iovec *buffer)
+{
+	return io_uring_register_buffers_update_tag(&ring, slot, buffer, NULL, 1);
+}
+#endif
+
+/*
+ * A table of empty slots: buffers of no length. Linux before 5.19 knows no sparse table, which
+ * would save the array.
+ */
+static int register_table(struct io_uring *fresh)
+{
+	struct iovec *none = calloc(LUV_PIN_SLOTS, sizeof(*none));
+	int result;
+
+	if (!none)
+		return ENOMEM;
+	result = register_buffers(fresh, none, LUV_PIN_SLOTS);
+	free(none);
+	return -result;
+}
+
+static void move_descriptor(struct io_uring *fresh)
+{
+	int high = fcntl(fresh->ring_fd, F_DUPFD_CLOEXEC, DESCRIPTOR_MIN);
+
+	if (high < 0)
+		return;
+	close(fresh->ring_fd);
+	fresh->ring_fd = high;
+	fresh->enter_ring_fd = high;
+}
+
+/*
+ * The mappings that liburing makes keep the ring, and with it all pins, alive when the program
+ * closes descriptors that are not its own; execve and the end of the process take them away.
+ */
+static int open_ring(void)
+{
+	struct io_uring fresh;
+	int error = make_ring(&fresh);
+
+	if (error)
+		return error;
+	error = register_table(&fresh);
+	if (error) {
+		drop_ring(&fresh);
+		return error;
+	}
+	move_descriptor(&fresh);
+	ring = fresh;
+	return 0;
 }
 
 static int set_buffer(unsigned slot, uintptr_t address, size_t size)
 {
 	const struct iovec buffer = {(void *)address, size};
-	const struct io_uring_rsrc_update2 update = {
-	    .offset = slot,
-	    .data = (uintptr_t)&buffer,
-	    .nr = 1,
-	};
-	long done = syscall(__NR_io_uring_register, ring, IORING_REGISTER_BUFFERS_UPDATE,
-			    &update, sizeof(update));
+	int done = update_buffer(slot, &buffer);
 
 	if (done < 0)
-		return errno;
+		return -done;
 	return done == 1 ? 0 : EFAULT;
 }
 
@@ -200,7 +263,7 @@ static void dirty(uintptr_t address, size_t size)
 int luv_pin_os_hold(unsigned slot, uintptr_t address, size_t size, const char **why)
 {
 	void *memory = (void *)address;
-	int error = ring < 0 ? open_ring() : 0;
+	int error = ring.ring_fd < 0 ? open_ring() : 0;
 
 	if (error) {
 		*why = ring_refusal(error);
@@ -237,7 +300,8 @@ int luv_pin_os_release(unsigned slot, uintptr_t address, size_t size)
 
 void luv_pin_os_forked(void)
 {
-	if (ring >= 0)
-		close(ring);
-	ring = -1;
+	/* Not io_uring_queue_exit: it would unmap what is not inherited. */
+	if (ring.ring_fd >= 0)
+		close(ring.ring_fd);
+	ring.ring_fd = -1;
 }
