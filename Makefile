@@ -16,7 +16,7 @@ B   ?= build
 PY  := /usr/bin/python3
 
 .PHONY: all demo check check-all check-unit check-rules check-boot test-programs clean
-all: $(B)/luvalley.elf $(B)/user/luvalley
+all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/luvalley-loop
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wcast-qual
@@ -141,6 +141,10 @@ $(B)/guest/guest-tests: $(GUEST_OBJS) $(B)/user/libluvalley.a
 
 .PHONY: guest-tests
 guest-tests: $(B)/guest/guest-tests
+
+# On dom0's disk, beside the tool.
+$(B)/user/luvalley-loop: $(B)/examples/luvalley-loop
+	cp $< $@
 
 # --- the demo
 

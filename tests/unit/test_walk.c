@@ -92,7 +92,7 @@ static const struct path paths[] = {
 	.leaf_bits = 0x2345678000,
 	.page_size = 4 * KIB,
 	.address = 0x2345678234,
-	.reserved = {0, 0x7fffc00000000000, 0x7fffc00000000000, 0xffffc000000001e6},
+	.reserved = {0, 0x7fffc00000000000, 0x7fffc00000000000, 0xffffc000000001c6},
     },
     {
 	.name = "PAE, 2 MiB, no NX",
@@ -106,7 +106,7 @@ static const struct path paths[] = {
 	.leaf_bits = 0x2345600000,
 	.page_size = 2 * MIB,
 	.address = 0x23457e1234,
-	.reserved = {0, 0, 0xffffc000001fe000, 0xffffc000000001e6},
+	.reserved = {0, 0, 0xffffc000001fe000, 0xffffc000000001c6},
     },
     {
 	.name = "4-level, 4 KiB",
