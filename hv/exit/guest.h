@@ -39,8 +39,8 @@ void guest_deliver_events(struct vcpu *vcpu);
 /* RFLAGS.IF is set and no shadow holds interrupts back. */
 bool guest_interruptible(struct vcpu *vcpu);
 
-/* Asks for an exit once that is so; with a priority (a vector's bits 7:4), once CR8 is below it, too. */
-void guest_open_window(struct vcpu *vcpu, u8 priority);
+/* Asks for an exit once that is so. */
+void guest_open_window(struct vcpu *vcpu);
 
 /* LUV_READY_ for the client. */
 u64 guest_ready(struct vcpu *vcpu);
@@ -73,6 +73,7 @@ void guest_apic_deliver(struct vcpu *vcpu);
 
 /* exit handlers in files of their own */
 void guest_memory_exit(struct vcpu *vcpu);
+void guest_cr_exit(struct vcpu *vcpu);
 void guest_cpuid_exit(struct vcpu *vcpu);
 void guest_msr_exit(struct vcpu *vcpu);
 

@@ -251,27 +251,32 @@ bool guest_apic_wake(struct vcpu *vcpu)
 	return false;
 }
 
+static void trap_cr8(struct vcpu *vcpu, bool trap)
+{
+	if (vcpu->guest->trap_cr8 == trap)
+		return;
+	vcpu->guest->trap_cr8 = trap;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+}
+
 void guest_apic_deliver(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	struct vcpu_event event = {.type = EVENT_INTERRUPT}, waiting;
 	int vector = lapic_highest(&guest->lapic);
 
-	if (vector < 0) {
-		/* Held back by TPR: CR8 may fall without an exit. EOI always exits. */
-		vector = lapic_requested(&guest->lapic);
-		if (vector >= 0 && vector >> 4 <= vcpu->control.cr8)
-			guest_open_window(vcpu, (u8)(vector >> 4));
+	/* Held back by TPR: writing CR8 may let it through. EOI always exits. */
+	trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
+	if (vector < 0)
 		return;
-	}
 	if (vcpu->ops->interrupted(vcpu, &waiting) || guest->has_queued ||
 	    !guest_interruptible(vcpu)) {
-		guest_open_window(vcpu, 0);
+		guest_open_window(vcpu);
 		return;
 	}
 	lapic_accept(&guest->lapic, (u8)vector);
 	event.vector = (u8)vector;
 	vcpu->ops->inject(vcpu, &event);
 	if (lapic_highest(&guest->lapic) >= 0)
-		guest_open_window(vcpu, 0);
+		guest_open_window(vcpu);
 }

@@ -25,16 +25,11 @@ static bool nmi_ready(struct vcpu *vcpu)
 	return !guest->nmi_blocked && !vcpu->control.interrupt_shadow;
 }
 
-void guest_open_window(struct vcpu *vcpu, u8 priority)
+void guest_open_window(struct vcpu *vcpu)
 {
-	struct guest *guest = vcpu->guest;
-
-	/* 0 opens whatever CR8 is; else the higher class opens earlier. */
-	if (guest->window_open &&
-	    (!guest->window_priority || (priority && guest->window_priority >= priority)))
+	if (vcpu->guest->window_open)
 		return;
-	guest->window_open = true;
-	guest->window_priority = priority;
+	vcpu->guest->window_open = true;
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
@@ -91,7 +86,7 @@ static bool deliver_queued(struct vcpu *vcpu)
 	if (!guest->has_queued)
 		return false;
 	if (guest->queued.type == EVENT_INTERRUPT && !guest_interruptible(vcpu)) {
-		guest_open_window(vcpu, 0);
+		guest_open_window(vcpu);
 		return false;
 	}
 	guest->has_queued = false;
@@ -128,7 +123,7 @@ static bool client_window(struct vcpu *vcpu)
 			guest_exit(vcpu, LUV_RUN_INTERRUPT_WINDOW);
 			return true;
 		}
-		guest_open_window(vcpu, 0);
+		guest_open_window(vcpu);
 	}
 	if (guest->request & LUV_REQUEST_NMI_WINDOW && nmi_ready(vcpu)) {
 		guest_exit(vcpu, LUV_RUN_NMI_WINDOW);
@@ -151,9 +146,9 @@ void guest_deliver_events(struct vcpu *vcpu)
 	if (lapic)
 		guest_apic_deliver(vcpu);
 	if (vcpu->guest->has_queued && vcpu->guest->queued.type == EVENT_INTERRUPT)
-		guest_open_window(vcpu, 0);
+		guest_open_window(vcpu);
 	if (vcpu->guest->request & LUV_REQUEST_INTERRUPT_WINDOW)
-		guest_open_window(vcpu, 0);
+		guest_open_window(vcpu);
 	guest_step_begin(vcpu);
 }
 

@@ -3,7 +3,9 @@
 #include "cpu/desc.h"
 #include "cpu/msr.h"
 #include "cpu/x86.h"
+#include "exit/access.h"
 #include "exit/guest.h"
+#include "exit/insn.h"
 #include "exit/instruction.h"
 #include "vm/guest.h"
 #include "vm/valid.h"
@@ -208,4 +210,25 @@ void guest_msr_exit(struct vcpu *vcpu)
 		break;
 	}
 	finish(vcpu, write, value);
+}
+
+/* --- CR8 ------------------------------------------------------------------------------------ */
+
+void guest_cr_exit(struct vcpu *vcpu)
+{
+	u8 bytes[INSN_MAX], gpr = 0;
+	unsigned length = insn_mov_to_cr8(bytes, code_fetch(vcpu, bytes, sizeof(bytes)),
+					  vcpu->code64, &gpr);
+
+	if (!length)
+		return; /* changed meanwhile: executed again */
+	if (vcpu->gpr[gpr] >> 4) {
+		guest_raise(vcpu, VECTOR_GP, true, 0);
+		return;
+	}
+	vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu->control.cr8 = (u8)vcpu->gpr[gpr];
+	vcpu->dirty |= VCPU_CONTROL;
+	vcpu->exit.length = (u8)length;
+	instruction_retire(vcpu);
 }

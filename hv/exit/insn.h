@@ -18,6 +18,12 @@
 unsigned insn_length(const u8 *bytes, unsigned count, bool long_mode, const u8 *opcode,
 		     unsigned opcode_size);
 
+/*
+ * The length of MOV to CR8 (0F 22 /0 with REX.R, or with LOCK: APM 3 MOV CRn) and in *gpr the number of the
+ * register that it moves; 0 when the bytes are something else.
+ */
+unsigned insn_mov_to_cr8(const u8 *bytes, unsigned count, bool long_mode, u8 *gpr);
+
 struct insn_prefixes {
 	u8 segment;	     /* ES CS SS DS FS GS as 0-5; INSN_NO_SEGMENT without an override */
 	bool address_size; /* 67h: the other address size */

@@ -85,14 +85,16 @@ void svm_guest_intercepts(struct vcpu *vcpu)
 
 	vmcb->intercept_exception = (u32)(ALWAYS_EXCEPTIONS | guest->debug_exceptions);
 	vmcb->intercept_1 = INTERCEPT_1;
-	vmcb->v_intr &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR | VMCB_V_PRIORITY(15));
+	vmcb->v_intr &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR);
+	vmcb->intercept_cr = 0;
 	/* A virtual interrupt that is intercepted the moment the guest could take it. */
 	if (guest->window_open) {
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_VINTR;
-		vmcb->v_intr |= VMCB_V_IRQ | VMCB_V_PRIORITY(guest->window_priority);
-		if (!guest->window_priority)
-			vmcb->v_intr |= VMCB_V_IGN_TPR;
+		vmcb->v_intr |= VMCB_V_IRQ | VMCB_V_IGN_TPR;
 	}
+	/* With a virtual interrupt pending, too: TCG aborts when a guest writes CR8 then. */
+	if (guest->trap_cr8 || guest->window_open)
+		vmcb->intercept_cr = VMCB_INTERCEPT_CR8_WRITE;
 	/* Without virtual NMIs, IRET tells that the guest's handler is done. */
 	if (guest->nmi_blocked && !guest->nmi_return)
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_IRET;

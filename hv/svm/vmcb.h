@@ -86,6 +86,9 @@ ASSERT_OFFSET(struct vmcb, rax, 0x5f8);
 ASSERT_OFFSET(struct vmcb, cr2, 0x640);
 ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 
+/* intercept_cr, 000h. */
+#define VMCB_INTERCEPT_CR8_WRITE BIT(16 + 8)
+
 /* intercept_1, 00Ch. */
 #define VMCB_INTERCEPT_1_INTR	  BIT(0)
 #define VMCB_INTERCEPT_1_NMI	  BIT(1)
@@ -125,7 +128,6 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 /* v_intr, 060h (APM 2 15.21.1, 15.21.4). */
 #define VMCB_V_TPR_MASK	    0xfull
 #define VMCB_V_IRQ	    BIT(8)
-#define VMCB_V_PRIORITY(n)  ((u64)(n) << 16)
 #define VMCB_V_IGN_TPR	    BIT(20)
 #define VMCB_V_INTR_MASKING BIT(24)
 
@@ -154,6 +156,7 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 
 /* exit_code, APM 2 appendix C. */
 enum vmexit_code {
+	VMEXIT_CR8_WRITE = 0x18,
 	VMEXIT_EXCEPTION = 0x40, /* + vector */
 	VMEXIT_EXCEPTION_LAST = 0x5f,
 	VMEXIT_INTR = 0x60,

@@ -48,8 +48,8 @@ struct guest {
 	bool has_queued;
 	bool nmi_pending, nmi_blocked;
 	u64 nmi_return; /* RIP of the IRET that will unblock NMIs; 0: none seen */
-	bool window_open;   /* ask for an exit when interrupts can be taken */
-	u8 window_priority; /* and CR8 lets this priority class through; 0: whatever CR8 is */
+	bool window_open; /* ask for an exit when interrupts can be taken */
+	bool trap_cr8;	  /* ask for an exit when CR8 is written */
 	u64 request;	/* page->request of this RUN */
 	u64 debug_flags;
 	u32 debug_exceptions;

@@ -70,14 +70,14 @@ int create_vm(int session, uint64_t flags, void *owner_page)
 	return luv_vm_create(session, &create);
 }
 
-void machine_create(struct machine *machine, uint64_t slot_flags)
+void machine_create_with(struct machine *machine, uint64_t vm_flags, uint64_t slot_flags)
 {
 	*machine = (struct machine){
 		.session = open_session(),
 		.memory = pinned_pages(MEMORY),
 		.owner = pinned_pages(PAGE),
 	};
-	machine->vm = create_vm(machine->session, 0, machine->owner);
+	machine->vm = create_vm(machine->session, vm_flags, machine->owner);
 	CHECK(machine->vm > 0, "creating a VM: %s", luv_strerror(machine->vm));
 	set_slot(machine, &(struct luv_slot){
 				  .flags = slot_flags,
@@ -85,6 +85,11 @@ void machine_create(struct machine *machine, uint64_t slot_flags)
 				  .address = (uintptr_t)machine->memory,
 			  });
 	machine_add_vcpu(machine, 0);
+}
+
+void machine_create(struct machine *machine, uint64_t slot_flags)
+{
+	machine_create_with(machine, 0, slot_flags);
 }
 
 void machine_destroy(struct machine *machine)

@@ -70,6 +70,7 @@ int create_vm(int session, uint64_t flags, void *owner_page);
 
 /* A VM with MEMORY bytes in slot 0 (and the flags of slots) and one vCPU. */
 void machine_create(struct machine *machine, uint64_t slot_flags);
+void machine_create_with(struct machine *machine, uint64_t vm_flags, uint64_t slot_flags);
 void machine_destroy(struct machine *machine);
 void machine_add_vcpu(struct machine *machine, unsigned index);
 

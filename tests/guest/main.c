@@ -32,7 +32,7 @@ unsigned watch_seconds = 3;
 static unsigned count, failed, skipped_tests;
 
 static const struct test *const groups[] = {exit_tests, misuse_tests, restart_tests, switch_tests,
-					    pin_tests};
+					    lapic_tests, pin_tests};
 
 void fail(const char *file, int line, const char *format, ...)
 {

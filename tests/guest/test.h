@@ -16,7 +16,8 @@ struct test {
 	bool without; /* it needs no hypervisor */
 };
 
-extern const struct test exit_tests[], misuse_tests[], restart_tests[], switch_tests[], pin_tests[];
+extern const struct test exit_tests[], misuse_tests[], restart_tests[], switch_tests[], pin_tests[],
+	lapic_tests[];
 
 /* Ends the test. */
 noreturn void fail(const char *file, int line, const char *format, ...)

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the vCPUs of tests/guest/lapic.c execute: x2APIC in 64-bit mode, and an AP in real mode. */
+	.section .rodata
+
+.macro write_msr msr, low, high=0
+	movl	$\msr, %ecx
+	movl	$\low, %eax
+	movl	$\high, %edx
+	wrmsr
+.endm
+
+.macro say value
+	movb	$\value, %al
+	outb	%al, $0x10
+.endm
+
+#define X2APIC_TPR	0x808
+#define X2APIC_EOI	0x80b
+#define X2APIC_SVR	0x80f
+#define X2APIC_ICR	0x830
+#define X2APIC_TIMER	0x832
+#define X2APIC_COUNT	0x838
+#define X2APIC_DIVIDE	0x83e
+#define X2APIC_SELF_IPI 0x83f
+
+	.global payload_lapic, payload_lapic_end
+payload_lapic:
+	movl	$0x1b, %ecx
+	rdmsr
+	orl	$0xc00, %eax
+	wrmsr
+	write_msr X2APIC_SVR, 0x1ff
+	sti
+	/* An interrupt to itself. */
+	write_msr X2APIC_SELF_IPI, 0x40
+	nop
+	write_msr X2APIC_EOI, 0
+	say 1
+	/* One that TPR holds back until CR8 falls, which does not exit. */
+	write_msr X2APIC_TPR, 0x50
+	write_msr X2APIC_SELF_IPI, 0x40
+	say 2
+	xorl	%eax, %eax
+	movq	%rax, %cr8
+	nop
+	say 3
+	write_msr X2APIC_EOI, 0
+	/* The timer, once. */
+	write_msr X2APIC_DIVIDE, 0xb
+	write_msr X2APIC_TIMER, 0x41
+	write_msr X2APIC_COUNT, 1000000
+	hlt
+	write_msr X2APIC_EOI, 0
+	say 4
+	/* INIT and STARTUP at 5000h to APIC ID 1. */
+	write_msr X2APIC_ICR, 0x4500, 1
+	write_msr X2APIC_ICR, 0x4605, 1
+	say 5
+	/* A message of the client's ends this; then an interrupt to the other. */
+	hlt
+	write_msr X2APIC_EOI, 0
+	write_msr X2APIC_ICR, 0x4042, 1
+	say 6
+	/* A reserved register is refused. */
+	write_msr 0x8ff, 0
+payload_lapic_end:
+
+	.code16
+	.global payload_ap, payload_ap_end
+payload_ap:
+	movb	$0x77, %al
+	outb	%al, $0x10
+	hlt
+payload_ap_end:

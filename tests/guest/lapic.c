@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Local APICs that the hypervisor keeps (LUV_VM_LAPIC): interrupts, priorities, timer, IPIs. */
+#include <string.h>
+#include <unistd.h>
+
+#include "guest/machine.h"
+
+#define AP_CODE	      0x5000u
+#define VECTOR_CLIENT 0x43u
+
+extern const uint8_t payload_lapic[], payload_lapic_end[], payload_ap[], payload_ap_end[];
+
+static struct machine machine;
+
+static void expect_said(unsigned value)
+{
+	machine_expect_out(&machine, 0x10, 1, value);
+}
+
+static void expect_handler(void)
+{
+	machine_expect_out(&machine, PORT_HANDLER, 1, 0x69);
+}
+
+static uint64_t expect_apic(uint64_t kind)
+{
+	const struct luv_exit_record *exit = machine_run(&machine, 0, LUV_RUN_APIC);
+
+	EXPECT(exit->apic.kind, kind);
+	return exit->apic.value;
+}
+
+static void start(void)
+{
+	const struct payload payload = {.code[2] = {payload_lapic, payload_lapic_end}};
+
+	machine_create_with(&machine, LUV_VM_LAPIC, 0);
+	machine_load(&machine, &payload, LONG);
+	memcpy(machine.memory + AP_CODE, payload_ap, (size_t)(payload_ap_end - payload_ap));
+	machine_add_vcpu(&machine, 1);
+}
+
+static void test_self(void)
+{
+	expect_handler();
+	expect_said(1);
+	expect_said(2);
+	expect_handler();
+	expect_said(3);
+}
+
+/* The client times it; the interrupt waits in the hypervisor. */
+static void test_timer(void)
+{
+	CHECK(expect_apic(LUV_APIC_TIMER) != 0, "no deadline");
+	machine_run(&machine, 0, LUV_RUN_HLT);
+	usleep(10000);
+	expect_handler();
+	expect_said(4);
+}
+
+static void test_ipis(void)
+{
+	struct luv_interrupt message = {.vector = VECTOR_CLIENT};
+
+	EXPECT(machine_run(&machine, 1, LUV_RUN_HLT)->reason, LUV_RUN_HLT);
+	EXPECT(expect_apic(LUV_APIC_KICK), 1 << 1);
+	EXPECT(expect_apic(LUV_APIC_KICK), 1 << 1);
+	expect_said(5);
+	EXPECT(machine_run(&machine, 1, LUV_RUN_IO)->io.data, 0x77);
+	EXPECT(machine.vcpu[1].page->segment[LUV_CS].base, AP_CODE);
+	machine_run(&machine, 1, LUV_RUN_HLT);
+
+	machine_run(&machine, 0, LUV_RUN_HLT);
+	EXPECT(luv_interrupt(machine.vm, &message), 0);
+	EXPECT(message.kick, 1);
+	expect_handler();
+	/* The other's APIC is software-disabled: nobody is reached. */
+	expect_said(6);
+	expect_handler(); /* #GP */
+}
+
+/* Nothing was posted to the second; what is read can be written back. */
+static void test_registers(void)
+{
+	uint8_t registers[LUV_LAPIC_SIZE];
+	uint32_t requested;
+
+	EXPECT(luv_lapic_read(machine.vm, 1, registers), 0);
+	memcpy(&requested, registers + 0x200 + 0x10 * (0x42 / 32), sizeof(requested));
+	EXPECT(requested, 0);
+	EXPECT(luv_lapic_write(machine.vm, 1, registers), 0);
+}
+
+static void test_lapic(int argument)
+{
+	(void)argument;
+	start();
+	test_self();
+	test_timer();
+	test_ipis();
+	test_registers();
+	machine_destroy(&machine);
+}
+
+const struct test lapic_tests[] = {
+	{.name = "local APICs", .run = test_lapic},
+	{0},
+};
