@@ -150,6 +150,13 @@ begin step \bits
 	hlt
 end step \bits
 
+/* Writes to its memory for ever. */
+begin writer \bits
+9:	incl	%eax
+	movl	%eax, (%esi)
+	jmp	9b
+end writer \bits
+
 begin spin \bits
 9:	jmp	9b
 end spin \bits

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,9 +26,11 @@
 #define CALIBRATION  5000000u
 #define MIGRATIONS   1000u
 #define KILLS	     20u
+#define MIB	     (1024u * 1024u)
 
 PAYLOAD(work);
 PAYLOAD(spin);
+PAYLOAD(writer);
 
 static struct machine machine;
 
@@ -220,19 +223,61 @@ static void test_stop_continue(int argument)
 	expect_success(child);
 }
 
-static pid_t spinner(void)
+static bool write_file(const char *path, const char *text)
+{
+	int file = open(path, O_WRONLY | O_CLOEXEC);
+	bool written = file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text);
+
+	if (file >= 0)
+		close(file);
+	return written;
+}
+
+static void *eat_memory(void *unused)
+{
+	(void)unused;
+	sleep_for(0.5);
+	for (;;)
+		memset(plain_pages(MIB), 1, MIB);
+	return NULL;
+}
+
+/* A child in RUN; hungry: another thread of it eats memory until the system ends it. */
+static pid_t running_child(const struct payload *payload, bool hungry)
 {
 	pid_t child = fork();
 
 	if (child == 0) {
+		pthread_t thread;
+
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		machine_create(&machine, 0);
-		machine_load(&machine, &spin, LONG);
+		machine_load(&machine, payload, LONG);
+		if (hungry)
+			pthread_create(&thread, NULL, eat_memory, NULL);
 		luv_vcpu_run(machine.vm, 0, machine.vcpu[0].page);
 		_exit(1);
 	}
 	CHECK(child > 0, "no child");
 	return child;
+}
+
+static pid_t spinner(void)
+{
+	return running_child(&spin, false);
+}
+
+/* The frames of a process that has just died are the system's: nobody writes to them any more. */
+static void check_freed_memory(void)
+{
+	const size_t size = 64 * MIB;
+	uint8_t *memory = plain_pages(size);
+
+	memset(memory, 0xa5, size);
+	sleep_for(0.2);
+	for (size_t i = 0; i < size; i++)
+		CHECK(memory[i] == 0xa5, "byte %zu of fresh memory changed to %#x", i, memory[i]);
+	munmap(memory, size);
 }
 
 /* Dead at once; what its VMs had is found by those who need it, at the latest. */
@@ -242,7 +287,7 @@ static void test_kill(int argument)
 
 	(void)argument;
 	for (unsigned i = 0; i < KILLS; i++) {
-		pid_t child = spinner();
+		pid_t child = running_child(&writer, false);
 		double begin;
 
 		sleep_for(0.1);
@@ -252,7 +297,34 @@ static void test_kill(int argument)
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %#x", status);
 		CHECK(now() - begin < 5, "dead after %.2f s", now() - begin);
 	}
+	check_freed_memory();
 	printf("# the pool had %d KiB free, now %d\n", before, luv_query(LUV_QUERY_POOL_FREE));
+	work_begin();
+	do_work(99, CALIBRATION);
+	machine_destroy(&machine);
+}
+
+/* The OOM killer ends a process whose thread is in RUN, and its guest with it. */
+static void test_oom(int argument)
+{
+	const char *group = CGROUPS "/luvalley-oom";
+	char number[16];
+	pid_t child;
+	int status;
+
+	(void)argument;
+	mount("cgroup2", CGROUPS, "cgroup2", 0, NULL);
+	write_file(CGROUPS "/cgroup.subtree_control", "+memory");
+	mkdir(group, 0700);
+	if (!write_file(CGROUPS "/luvalley-oom/memory.max", "33554432"))
+		skip("no cgroup with a memory limit");
+	child = running_child(&writer, true);
+	snprintf(number, sizeof(number), "%d", child);
+	CHECK(write_file(CGROUPS "/luvalley-oom/cgroup.procs", number), "cgroup.procs");
+	EXPECT(waitpid(child, &status, 0), child);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %#x", status);
+	check_freed_memory();
+	rmdir(group);
 	work_begin();
 	do_work(99, CALIBRATION);
 	machine_destroy(&machine);
@@ -316,15 +388,6 @@ static void test_gdb(int argument)
 			 ">/dev/null 2>&1 </dev/null");
 }
 
-static bool write_file(const char *path, const char *text)
-{
-	int file = open(path, O_WRONLY | O_CLOEXEC);
-	bool written = file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (file >= 0)
-		close(file);
-	return written;
-}
 
 /* A fifth of a CPU for the client, and no more than about that used. */
 static void test_cgroup(int argument)
@@ -361,6 +424,7 @@ const struct test restart_tests[] = {
 	{.name = "restart: SIGALRM ends RUN", .run = test_alarm},
 	{.name = "restart: SIGSTOP and SIGCONT", .run = test_stop_continue},
 	{.name = "restart: SIGKILL", .run = test_kill, .seconds = 120},
+	{.name = "restart: the OOM killer", .run = test_oom, .seconds = 120},
 	{.name = "restart: from CPU to CPU", .run = test_migrate, .seconds = 120},
 	{.name = "restart: strace", .run = test_strace, .seconds = 120},
 	{.name = "restart: gdb", .run = test_gdb, .seconds = 120},
