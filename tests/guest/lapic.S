@@ -48,7 +48,7 @@ payload_lapic:
 	/* The timer, once. */
 	write_msr X2APIC_DIVIDE, 0xb
 	write_msr X2APIC_TIMER, 0x41
-	write_msr X2APIC_COUNT, 1000000
+	write_msr X2APIC_COUNT, 0x20000000
 	hlt
 	write_msr X2APIC_EOI, 0
 	say 4
@@ -72,3 +72,5 @@ payload_ap:
 	outb	%al, $0x10
 	hlt
 payload_ap_end:
+
+	.section .note.GNU-stack, "", @progbits

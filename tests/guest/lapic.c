@@ -54,7 +54,8 @@ static void test_timer(void)
 {
 	CHECK(expect_apic(LUV_APIC_TIMER) != 0, "no deadline");
 	machine_run(&machine, 0, LUV_RUN_HLT);
-	usleep(10000);
+	/* 2^29 ticks: long enough for HLT to come first, done when TSCs of 1 GHz and more have run. */
+	usleep(700000);
 	expect_handler();
 	expect_said(4);
 }

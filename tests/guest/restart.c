@@ -161,7 +161,8 @@ static void test_responsive(int argument)
 	printf("# %u wakes, the latest by %.3f s; %.2f s of CPU time\n", wakes, late,
 	       cpu_time_of(RUSAGE_SELF) - cpu);
 	CHECK(wakes >= 10 * watch_seconds, "%u wakes in %u s", wakes, watch_seconds);
-	CHECK(late < 0.5, "woken %.3f s late", late);
+	/* A host that is busy itself may be late; a CPU that a guest holds would never come. */
+	CHECK(late < 5, "woken %.3f s late", late);
 	expect_success(child);
 }
 

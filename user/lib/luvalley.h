@@ -52,7 +52,7 @@ int luv_cpu_statistics_get(int session, unsigned cpu, struct luv_cpu_statistics 
  */
 int luv_debug_crash(int session);
 
-/* A virtual machine. Its owner page is pinned and holds nothing else, and no other VM's mark. */
+/* A virtual machine. Its owner page is pinned and holds nothing else but other VMs' marks. */
 int luv_vm_create(int session, const struct luv_vm_create *create);
 int luv_vm_destroy(int vm);
 
