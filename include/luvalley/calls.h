@@ -55,7 +55,8 @@ enum luv_call {
 	/* (session): crashes the hypervisor; LUV_ERR_PERM unless booted with debug=crash. */
 	LUV_CALL_DEBUG_CRASH = 5,
 
-	/* Virtual machines: luvalley/vcpu.h. A VM belongs to the address space that created it. */
+	/* Virtual machines: luvalley/vcpu.h. A VM belongs to the address space that created it: every call on
+	 * one answers PERM to others. */
 
 	/* (session, struct luv_vm_create *): a VM handle. NOMEM, FAULT, INVAL, AGAIN. */
 	LUV_CALL_VM_CREATE = 6,
@@ -63,7 +64,7 @@ enum luv_call {
 	LUV_CALL_VM_DESTROY = 7,
 	/* (vm, struct luv_slot *): adds, changes or removes guest memory. BUSY, EXIST, INVAL, NOENT, AGAIN. */
 	LUV_CALL_SLOT_SET = 8,
-	/* (vm, struct luv_dirty_read *). BUSY, NOENT, INVAL, FAULT, AGAIN. */
+	/* (vm, struct luv_dirty_read *). BUSY, NOENT, INVAL, FAULT. */
 	LUV_CALL_DIRTY_READ = 9,
 	/* (vm, struct luv_vcpu_create *). EXIST, NOMEM, INVAL, FAULT. */
 	LUV_CALL_VCPU_CREATE = 10,
@@ -73,13 +74,14 @@ enum luv_call {
 	/* (vm, index): takes over page->dirty, then copies page->wanted. BUSY, NOENT, INVAL. */
 	LUV_CALL_VCPU_SYNC = 12,
 	/* (vm, index, page of struct luv_cpuid_entry): what CPUID answers; entries end at the first
-	 * of all zeros, or at LUV_CPUID_MAX. BUSY, NOENT, INVAL, FAULT. */
+	 * of all zeros, or at LUV_CPUID_MAX. BUSY, NOENT, INVAL, FAULT, NOMEM. */
 	LUV_CALL_VCPU_CPUID = 13,
 	/* (vm, struct luv_vcpu_statistics *). NOENT, FAULT. */
 	LUV_CALL_VCPU_STATISTICS = 14,
-	/* (vm, struct luv_interrupt *). NOENT, INVAL, FAULT. */
+	/* (vm, struct luv_interrupt *). INVAL, FAULT. */
 	LUV_CALL_INTERRUPT = 15,
-	/* (vm, index, one KiB): the local APIC's registers, as KVM_GET_LAPIC and KVM_SET_LAPIC. */
+	/* (vm, index, one KiB): the local APIC's registers, as KVM_GET_LAPIC and KVM_SET_LAPIC. BUSY,
+	 * NOENT, INVAL, FAULT. */
 	LUV_CALL_LAPIC_READ = 16,
 	LUV_CALL_LAPIC_WRITE = 17,
 	/* (vm, struct luv_lapic_access *). BUSY, NOENT, INVAL, FAULT. */
