@@ -16,7 +16,7 @@ B   ?= build
 PY  := /usr/bin/python3
 
 .PHONY: all demo check check-all check-unit check-rules check-boot test-programs clean
-all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/luvalley-loop
+all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/luvalley-loop $(B)/user/libluvalley-kvm.so
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wcast-qual
@@ -72,7 +72,7 @@ $(B)/luvalley.elf: $(B)/luvalley.debug
 
 # --- dom0's tools ---------------------------------------------------------------------------
 
-USER_CFLAGS := -std=gnu11 -O2 -g $(WARN) -Iinclude -Iuser -MMD -MP
+USER_CFLAGS := -std=gnu11 -O2 -g $(WARN) -fPIC -fvisibility=hidden -Iinclude -Iuser -MMD -MP
 USER_LIB  := $(patsubst %.c,$(B)/%.c.o,$(sort $(wildcard user/lib/*.c)))
 USER_CMD  := $(patsubst %.c,$(B)/%.c.o,$(sort $(wildcard user/cmd/*.c)))
 
@@ -89,6 +89,13 @@ $(B)/user/libluvalley.a: $(USER_LIB)
 $(B)/user/luvalley: $(USER_CMD) $(B)/user/libluvalley.a
 	$(say) LINK $@
 	$(CC) $^ -o $@
+
+# The KVM face: loaded into a client before its C library (luvalley run).
+USER_KVM := $(patsubst %.c,$(B)/%.c.o,$(sort $(wildcard user/kvm/*.c user/kvm/*/*.c)))
+
+$(B)/user/libluvalley-kvm.so: $(USER_KVM) $(B)/user/libluvalley.a
+	$(say) LINK $@
+	$(CC) -shared -Wl,--no-undefined -Wl,-soname,libluvalley-kvm.so $^ -lZydis -luring -pthread -o $@
 
 # 32-bit clients (tools/packages test32).
 $(B)/user32/%.c.o: user/%.c Makefile
@@ -174,6 +181,22 @@ $(B)/unit/test_%: tests/unit/test_%.c $(PURE_OBJS) Makefile
 	@mkdir -p $(@D)
 	$(say) TEST $<
 	$(CC) $(UNIT_CFLAGS) $< $(PURE_OBJS) -lcmocka -o $@
+
+# The KVM face's parts that make no calls: decoding, devices, conversions.
+KVM_PURE_SRCS := $(wildcard user/kvm/emulate*.c user/kvm/device/*.c)
+KVM_PURE_OBJS := $(KVM_PURE_SRCS:%=$(B)/unit/%.o)
+KVM_UNIT_CFLAGS := $(filter-out -Ihv,$(UNIT_CFLAGS)) -Iuser
+UNIT_TESTS += $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/kvm/test_*.c))
+
+$(B)/unit/user/%.c.o: user/%.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC "$< (host)"
+	$(CC) $(KVM_UNIT_CFLAGS) -c $< -o $@
+
+$(B)/unit/kvm/test_%: tests/unit/kvm/test_%.c $(KVM_PURE_OBJS) Makefile
+	@mkdir -p $(@D)
+	$(say) TEST $<
+	$(CC) $(KVM_UNIT_CFLAGS) $< $(KVM_PURE_OBJS) -lcmocka -lZydis -pthread -o $@
 
 # --- checks ---------------------------------------------------------------------------------
 
