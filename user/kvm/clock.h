@@ -18,6 +18,18 @@ struct vcpu;
 /* What KVM_CAP_ADJUST_CLOCK answers. */
 #define CLOCK_CAP_ADJUST (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
 
+/* The VM's, into vm->clock, which begins at 0: 0 or -ENOMEM. Before the first vCPU. */
+int clock_create(struct vm *vm);
+void clock_destroy(struct vm *vm);
+
+/* Lies in struct vcpu. The vCPU's thread; all zero: the guest has no clock there. */
+struct vcpu_clock {
+	uint64_t msr;	     /* MSR_KVM_SYSTEM_TIME_NEW */
+	uint64_t tsc_offset; /* what is in guest memory was computed with */
+	uint32_t generation; /* of the VM's clock that is in guest memory; 0: none */
+	bool paused;	     /* tell the guest that it was stopped */
+};
+
 /* KVM_GET_CLOCK: never fails. KVM_SET_CLOCK: EINVAL: unknown flags. */
 int clock_get(struct vm *vm, struct kvm_clock_data *data);
 int clock_set(struct vm *vm, const struct kvm_clock_data *data);

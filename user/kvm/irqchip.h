@@ -19,16 +19,10 @@
 struct vm;
 struct irqchip;
 
-enum irqchip_mode {
-	IRQCHIP_NONE,  /* all in the client */
-	IRQCHIP_FULL,  /* KVM_CREATE_IRQCHIP */
-	IRQCHIP_SPLIT, /* KVM_CAP_SPLIT_IRQCHIP: the client has all but the local APICs */
-};
-
-/* Immutable once the VM has a vCPU. */
-enum irqchip_mode irqchip_mode(const struct vm *vm);
-
-/* KVM_CREATE_IRQCHIP: EEXIST; EINVAL when the VM has vCPUs; ENOMEM. Sets vm->irqchip. */
+/*
+ * KVM_CREATE_IRQCHIP: EEXIST; EINVAL when the VM has vCPUs; ENOMEM. The caller holds vm->lock.
+ * Sets vm->irqchip and vm->mode.
+ */
 int irqchip_create(struct vm *vm);
 
 /* KVM_ENABLE_CAP of KVM_CAP_SPLIT_IRQCHIP: as above; EINVAL: more than 4096 pins. */
