@@ -10,6 +10,9 @@
 
 #include "lib/luvalley.h"
 
+#include "kvm/clock.h"
+#include "kvm/timer.h"
+
 struct vm;
 struct msr_state;
 
@@ -40,6 +43,9 @@ struct vcpu {
 	uint32_t wake;	/* a: futex; counts what may end HLT's wait */
 	uint32_t in_run; /* a: futex; 1 while the thread is, or is about to be, in the hypervisor's RUN */
 	uint64_t deadline; /* a: the APIC timer's, in the guest's TSC; 0: none */
+
+	struct apic_timer apic_timer; /* timer.h */
+	struct vcpu_clock clock;      /* clock.h */
 
 	enum vcpu_pending pending;
 	struct msr_state *msrs; /* i: msr.h: MSRs that this library keeps */

@@ -23,6 +23,8 @@ struct irqchip;
 struct vcpu;
 struct memory;
 struct coalesced;
+struct eventfds;
+struct clock;
 
 /* Who has which interrupt controller. The pins and buses of a chip are irqchip.h's. */
 enum irqchip_mode {
@@ -40,6 +42,8 @@ struct vm {
 	struct irqchip *irqchip;  /* f, under l: NULL with IRQCHIP_NONE */
 	struct memory *memory;	  /* i: memory.h */
 	struct coalesced *coalesced; /* i: coalesced.h */
+	struct eventfds *eventfds;   /* i: eventfd.h */
+	struct clock *clock;	     /* i: clock.h */
 	uint32_t tsc_khz;	  /* i: the guest's TSC frequency */
 	uint64_t identity_map;	  /* l: KVM_SET_IDENTITY_MAP_ADDR */
 	uint64_t tss_address;	  /* l: KVM_SET_TSS_ADDR */
