@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "lib/luvalley.h"
-
 #include "kvm/clock.h"
+#include "kvm/emulate.h"
 #include "kvm/timer.h"
+#include "lib/luvalley.h"
 
 struct vm;
 struct msr_state;
@@ -34,13 +34,15 @@ struct vcpu {
 	pthread_mutex_t lock; /* one ioctl at a time, KVM_RUN included */
 	struct vm *vm;	      /* i */
 	unsigned index;	      /* i: the vCPU's id and APIC ID */
-	struct luv_vcpu_page *page; /* i: shared with the hypervisor; page->signal is a */
+	/* i: shared with the hypervisor. page->signal is a; page->valid: the groups that are in the
+	 * page as the guest has them, whether they were read or written (state.h). */
+	struct luv_vcpu_page *page;
 	void *fpu;		    /* i: the XSAVE area, standard format */
 	struct kvm_run *run;	    /* i: shared with the client; immediate_exit is the stop byte */
 	int run_descriptor;	    /* i: the memory behind `run` */
 
-	uint64_t held;	/* LUV_GROUP_ bits: groups that are in the page as the guest has them */
-	uint32_t wake;	/* a: futex; counts what may end HLT's wait */
+	uint32_t wake;	  /* a: futex; counts what may end HLT's wait */
+	uint32_t sleeping; /* a: the thread waits on `wake` */
 	uint32_t in_run; /* a: futex; 1 while the thread is, or is about to be, in the hypervisor's RUN */
 	uint64_t deadline; /* a: the APIC timer's, in the guest's TSC; 0: none */
 
@@ -48,15 +50,26 @@ struct vcpu {
 	struct vcpu_clock clock;      /* clock.h */
 
 	enum vcpu_pending pending;
+	struct emulate *emulate; /* i */
 	struct msr_state *msrs; /* i: msr.h: MSRs that this library keeps */
 	struct kvm_cpuid_entry2 *cpuid;
 	unsigned cpuid_count;
 	bool has_sigmask;
 	uint64_t sigmask;	/* KVM_SET_SIGNAL_MASK */
-	uint64_t apic_base;	/* with IRQCHIP_NONE: the MSR, which the client's APIC follows */
 	struct kvm_guest_debug debug;
-	uint8_t interrupt_queued; /* KVM_INTERRUPT: page->inject holds its vector, not yet delivered */
+	uint64_t guest_dr[8]; /* the guest's debug registers while `debug` has its own in the CPU */
+	bool triple_fault;    /* KVM_SET_VCPU_EVENTS: KVM_RUN ends with KVM_EXIT_SHUTDOWN */
 };
+
+/* The pages of a vCPU's mapping. */
+#define VCPU_RUN_PAGES 2u /* kvm_run, and the data of port I/O */
+#define VCPU_MAP_PAGES 3u /* and the VM's ring of coalesced MMIO */
+
+/* KVM_CREATE_VCPU: its descriptor, or a negative errno value. */
+int vcpu_create(struct vm *vm, unsigned index);
+
+/* The hypervisor's VM is gone: frees what is left. */
+void vcpu_destroy(struct vcpu *vcpu);
 
 /*
  * Makes the vCPU leave the hypervisor's RUN, or its wait in HLT, and look at everything again:

@@ -12,6 +12,7 @@
 #ifndef KVM_VM_H
 #define KVM_VM_H
 
+#include <linux/kvm.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,13 @@ enum irqchip_mode {
 	IRQCHIP_FULL,  /* local APICs in the hypervisor; PIC, I/O APIC, PIT in this library */
 };
 
+/* The last write of the client's to a TSC: vCPUs that are set to one time keep one offset. */
+struct vm_tsc {
+	uint64_t written, at; /* the value; dom0's TSC then */
+	uint64_t offset;
+	bool known;
+};
+
 struct vm {
 	/* How each field is guarded: i: set before others see the VM; l: lock; a: atomic; f: fixed
 	 * once the first vCPU exists. */
@@ -51,8 +59,19 @@ struct vm {
 	bool exception_payload;	  /* a: KVM_CAP_EXCEPTION_PAYLOAD */
 	bool triple_fault_event;  /* a: KVM_CAP_X86_TRIPLE_FAULT_EVENT */
 	struct vcpu *vcpu[LUV_VCPUS_MAX]; /* a: by index, which is the APIC ID; stays until the VM ends */
-	int stopped;		  /* a: how many callers of vm_stop hold the vCPUs out of RUN */
+	uint32_t references;	  /* a: descriptors of the VM and of its vCPUs */
+	uint32_t stopped;	  /* a, futex: how many callers of vm_stop hold the vCPUs out of RUN */
+	int ring_descriptor;	  /* i: the page of coalesced MMIO, for every vCPU's mapping */
+	struct kvm_coalesced_mmio_ring *ring; /* i: that page */
+	struct vm_tsc tsc;	  /* l */
 };
+
+/* A new VM: 0 or a negative errno value. Its descriptor has the one reference. */
+int vm_create(struct vm **made);
+void vm_put(struct vm *vm);
+
+/* With vm->lock: makes the hypervisor's VM, unless it is there. 0 or a negative errno value. */
+int vm_realize(struct vm *vm);
 
 /* Looks a vCPU up; NULL: there is none. */
 struct vcpu *vm_vcpu(struct vm *vm, unsigned index);
