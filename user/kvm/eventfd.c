@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#define _GNU_SOURCE
 #include "kvm/eventfd.h"
 
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "kvm/irqchip.h"
+#include "kvm/real.h"
 #include "kvm/timer.h"
 #include "kvm/vm.h"
 
@@ -68,14 +70,14 @@ static int64_t eventfd_id(int fd)
 	ssize_t size;
 	int info;
 
-	if (fcntl(fd, F_GETFD) < 0)
+	if (real()->fcntl(fd, F_GETFD) < 0)
 		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	info = open(path, O_RDONLY | O_CLOEXEC);
+	info = real()->open(path, O_RDONLY | O_CLOEXEC);
 	if (info < 0)
 		return fd;
 	size = read(info, text, sizeof(text) - 1);
-	close(info);
+	real()->close(info);
 	text[size > 0 ? size : 0] = '\0';
 	if (!strstr(text, "eventfd-count:"))
 		return -EINVAL;
@@ -85,7 +87,7 @@ static int64_t eventfd_id(int fd)
 
 static int duplicate(int fd)
 {
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	int copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
 	return copy < 0 ? -errno : copy;
 }
@@ -123,9 +125,9 @@ static void irqfd_readable(struct watch *watch)
 static void free_irqfd(struct irqfd *irqfd)
 {
 	if (irqfd->watch.fd >= 0)
-		close(irqfd->watch.fd);
+		real()->close(irqfd->watch.fd);
 	if (irqfd->resample >= 0)
-		close(irqfd->resample);
+		real()->close(irqfd->resample);
 	free(irqfd);
 }
 
@@ -337,7 +339,7 @@ static int remove_ioeventfd(struct bus *bus, const struct ioeventfd *old)
 		    e->matches != old->matches ||
 		    (e->matches && e->datamatch != old->datamatch))
 			continue;
-		close(e->fd);
+		real()->close(e->fd);
 		memmove(&bus->at[i], &bus->at[i + 1], (bus->count - i - 1) * sizeof(*e));
 		__atomic_store_n(&bus->count, bus->count - 1, __ATOMIC_RELEASE);
 		return 0;
@@ -388,7 +390,7 @@ int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *request)
 	result = remove ? remove_ioeventfd(bus, &named) : add_ioeventfd(bus, &named);
 	pthread_rwlock_unlock(&e->bus_lock);
 	if (result < 0 && !remove)
-		close(named.fd);
+		real()->close(named.fd);
 	return result;
 }
 
@@ -450,7 +452,7 @@ void eventfds_destroy(struct vm *vm)
 		continue;
 	for (unsigned i = 0; i < BUSES; i++) {
 		for (unsigned j = 0; j < e->bus[i].count; j++)
-			close(e->bus[i].at[j].fd);
+			real()->close(e->bus[i].at[j].fd);
 		free(e->bus[i].at);
 	}
 	pthread_mutex_destroy(&e->irqfd_lock);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#define _GNU_SOURCE
 #include "kvm/timer.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
+#include "kvm/real.h"
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
@@ -243,8 +245,8 @@ static int open_descriptors(void)
 	    epoll_ctl(loop.epoll, EPOLL_CTL_ADD, loop.timerfd, &event) == 0)
 		return 0;
 	if (loop.timerfd >= 0)
-		close(loop.timerfd);
-	close(loop.epoll);
+		real()->close(loop.timerfd);
+	real()->close(loop.epoll);
 	return -EMFILE;
 }
 
@@ -252,8 +254,8 @@ static int open_descriptors(void)
 static void forked(void)
 {
 	if (loop.started) {
-		close(loop.timerfd);
-		close(loop.epoll);
+		real()->close(loop.timerfd);
+		real()->close(loop.epoll);
 	}
 	memset(&loop, 0, sizeof(loop));
 	pthread_mutex_init(&loop.lock, NULL);
@@ -277,8 +279,8 @@ static int start(void)
 		pthread_detach(loop.thread);
 		return 0;
 	}
-	close(loop.timerfd);
-	close(loop.epoll);
+	real()->close(loop.timerfd);
+	real()->close(loop.epoll);
 	return -result;
 }
 
