@@ -35,4 +35,7 @@ int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *request);
 bool ioeventfd_pio(struct vm *vm, uint16_t port, unsigned size, uint32_t value);
 bool ioeventfd_mmio(struct vm *vm, uint64_t gpa, unsigned size, uint64_t value);
 
+/* The guest has completed an interrupt of a GSI that resamples: the client is told. */
+void irqfd_completed(struct vm *vm, uint32_t gsi);
+
 #endif

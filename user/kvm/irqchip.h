@@ -16,8 +16,12 @@
 
 #include <linux/kvm.h>
 
-struct vm;
-struct irqchip;
+#include "kvm/vm.h"
+
+struct vcpu;
+
+/* Who has which; also while another thread creates it. */
+enum irqchip_mode irqchip_mode(const struct vm *vm);
 
 /*
  * KVM_CREATE_IRQCHIP: EEXIST; EINVAL when the VM has vCPUs; ENOMEM. The caller holds vm->lock.
@@ -81,11 +85,22 @@ bool irqchip_extint_pending(const struct vm *vm);
  * must be delivered. */
 int irqchip_extint_take(struct vm *vm);
 
+/*
+ * The vCPU's thread, before each RUN, with `dirty` set for what changed: an interrupt of the
+ * PIC goes into page->inject, if this vCPU's LINT0 takes it now, or a window is requested. This
+ * owns LUV_REQUEST_INTERRUPT_WINDOW with IRQCHIP_FULL.
+ */
+void irqchip_extint(struct vcpu *vcpu);
+
 /* --- eventfds --------------------------------------------------------------------------------
  */
 
 /* An irqfd was signalled: an edge, or with `resample` a level that stays until the guest
  * completes it. */
 void irqchip_irqfd_signal(struct vm *vm, uint32_t gsi, bool resample);
+
+/* Whether the GSI has an irqfd that resamples. Its completions go to irqfd_completed then; its
+ * line falls by each, and with the last such irqfd. */
+void irqchip_irqfd_resamples(struct vm *vm, uint32_t gsi, bool any);
 
 #endif
