@@ -12,14 +12,10 @@ struct span {
 	unsigned first, second; /* bytes in each */
 };
 
-void memory_begin(struct emulate *e)
+void memory_forget(struct emulate *e)
 {
 	e->translated[0].linear = NO_PAGE;
 	e->translated[1].linear = NO_PAGE;
-	e->reads = 0;
-	e->replayed = 0;
-	e->queued = 0;
-	e->drained = 0;
 }
 
 /* --- segments ----------------------------------------------------------------------------------- */
@@ -80,6 +76,16 @@ static bool to_linear(struct emulate *e, unsigned segment, uint64_t offset, unsi
 		return segment_fault(e, segment);
 	*linear = (page->segment[segment].base + offset) & 0xffffffff;
 	return true;
+}
+
+bool memory_is_aligned(const struct emulate *e, unsigned segment, uint64_t offset,
+		       unsigned alignment)
+{
+	const struct luv_vcpu_page *page = e->setup.page;
+
+	if (code_bits(page) != 64 || segment == LUV_FS || segment == LUV_GS)
+		offset += page->segment[segment].base;
+	return offset % alignment == 0;
 }
 
 /* SDM 3A 6.15, vector 17; operands of more than 8 bytes have rules of their own. */
@@ -246,15 +252,24 @@ static bool queue_part(struct emulate *e, uint64_t gpa, const uint8_t *data, uns
 	return true;
 }
 
+void memory_commit(struct emulate *e)
+{
+	for (unsigned i = 0; i < e->queued; i++) {
+		struct emulate_piece *piece = &e->queue[i];
+
+		if (piece->host)
+			copy(piece->host, piece->data, piece->size);
+	}
+	e->drained = 0;
+}
+
 bool memory_drain(struct emulate *e)
 {
 	while (e->drained < e->queued) {
 		const struct emulate_piece *piece = &e->queue[e->drained++];
 
-		if (piece->host) {
-			copy(piece->host, piece->data, piece->size);
+		if (piece->host)
 			continue;
-		}
 		e->access.gpa = piece->gpa;
 		e->access.size = piece->size;
 		e->access.write = true;

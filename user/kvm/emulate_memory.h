@@ -10,8 +10,8 @@
 
 #define EMULATE_OPERAND_MAX 32u /* bytes: a YMM register */
 
-/* Forgets what was translated and read: at the start of an instruction. */
-void memory_begin(struct emulate *e);
+/* Forgets what was translated: whenever others have run. */
+void memory_forget(struct emulate *e);
 
 /*
  * Reads and writes of up to EMULATE_OPERAND_MAX bytes at an offset in a segment. access: ACCESS_WRITE for
@@ -37,7 +37,14 @@ bool memory_write_number(struct emulate *e, unsigned segment, uint64_t offset, u
 bool memory_direct(struct emulate *e, unsigned segment, uint64_t offset, unsigned size,
 		   unsigned access, uint8_t **host);
 
-/* Makes the writes that were handed in. False: one is the client's (emulate.access). */
+/* Is the linear address a multiple of that power of two? */
+bool memory_is_aligned(const struct emulate *e, unsigned segment, uint64_t offset,
+		       unsigned alignment);
+
+/* The instruction is complete: makes those writes that go to RAM. */
+void memory_commit(struct emulate *e);
+
+/* Makes the others. False: one is the client's (emulate.access). */
 bool memory_drain(struct emulate *e);
 
 /* Up to size bytes of code at CS:offset. *count: how many there are before a page that faults. */
