@@ -88,12 +88,12 @@ bool memory_is_aligned(const struct emulate *e, unsigned segment, uint64_t offse
 	return offset % alignment == 0;
 }
 
-/* SDM 3A 6.15, vector 17; operands of more than 8 bytes have rules of their own. */
+/* SDM 3A 6.15, vector 17. XMM and YMM operands count as a whole (APM 4, MOVUPS). */
 static bool aligned_enough(struct emulate *e, uint64_t linear, unsigned size)
 {
 	const struct luv_vcpu_page *page = e->setup.page;
 
-	if (!(page->rflags & RFLAGS_AC) || size > 8 || !(linear & (size - 1)))
+	if (!(page->rflags & RFLAGS_AC) || !(linear & (size - 1)))
 		return true;
 	if (!(page->cr0 & CR0_AM) || current_privilege(page) != 3)
 		return true;

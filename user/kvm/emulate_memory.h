@@ -17,7 +17,8 @@ void memory_forget(struct emulate *e);
  * Reads and writes of up to EMULATE_OPERAND_MAX bytes at an offset in a segment. access: ACCESS_WRITE for
  * a read that the instruction's own write follows, so that it faults as a write.
  *
- * A write is only handed in: nothing behind it in the same instruction may fail.
+ * A write is only handed in, and forgotten if the instruction fails behind it; but not that of a locked
+ * instruction, which must be its last step.
  */
 bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *data, unsigned size,
 		 unsigned access);

@@ -23,19 +23,14 @@ static uint64_t stack_at(const struct emulate *e, uint64_t moved)
 	return (e->setup.page->general[LUV_RSP] + moved) & size_mask(stack_bytes(e));
 }
 
-static bool push(struct emulate *e, const void *data, unsigned size)
+static bool push(struct emulate *e, uint64_t value, unsigned size)
 {
 	uint64_t to = stack_at(e, -(uint64_t)size);
 
-	if (!memory_write(e, LUV_SS, to, data, size))
+	if (!memory_write_number(e, LUV_SS, to, value, size))
 		return false;
 	general_write(e, LUV_RSP, stack_bytes(e), to);
 	return true;
-}
-
-static bool push_number(struct emulate *e, uint64_t value, unsigned size)
-{
-	return push(e, &value, size);
 }
 
 static void stack_add(struct emulate *e, uint64_t delta)
@@ -52,7 +47,7 @@ bool execute_push(struct emulate *e)
 {
 	uint64_t value;
 
-	return operand_read(e, 0, &value) && push_number(e, value, e->insn->operand_size);
+	return operand_read(e, 0, &value) && push(e, value, e->insn->operand_size);
 }
 
 /* An address based on RSP is computed with what RSP is behind POP (SDM 2B POP). */
@@ -81,28 +76,29 @@ bool execute_pop(struct emulate *e)
 bool execute_push_all(struct emulate *e)
 {
 	unsigned size = e->insn->operand_size;
-	uint8_t data[32];
 
 	for (unsigned i = 0; i < 8; i++)
-		__builtin_memcpy(data + i * size, &e->setup.page->general[7 - i], size);
-	return push(e, data, 8 * size);
+		if (!memory_write_number(e, LUV_SS, stack_at(e, -(i + 1ull) * size),
+					 general_read(e, i, size), size))
+			return false;
+	stack_add(e, -8ull * size);
+	return true;
 }
 
+/* What was pushed of the stack pointer itself is skipped. */
 bool execute_pop_all(struct emulate *e)
 {
 	unsigned size = e->insn->operand_size;
-	uint8_t data[32];
+	uint64_t value[8];
 
-	if (!memory_read(e, LUV_SS, stack_at(e, 0), data, 8 * size, 0))
-		return false;
-	for (unsigned i = 0; i < 8; i++) {
-		uint64_t value = 0;
-
-		__builtin_memcpy(&value, data + i * size, size);
-		if (7 - i != LUV_RSP)
-			general_write(e, 7 - i, size, value);
-	}
-	stack_add(e, 8 * size);
+	for (unsigned i = 0; i < 8; i++)
+		if (!memory_read_number(e, LUV_SS, stack_at(e, (uint64_t)i * size), &value[7 - i],
+					size, 0))
+			return false;
+	for (unsigned i = 0; i < 8; i++)
+		if (i != LUV_RSP)
+			general_write(e, i, size, value[i]);
+	stack_add(e, 8ull * size);
 	return true;
 }
 
@@ -123,7 +119,7 @@ bool execute_push_flags(struct emulate *e)
 {
 	uint64_t flags = e->setup.page->rflags & ~(RFLAGS_VM | RFLAGS_RF);
 
-	return flags_allowed(e) && push_number(e, flags, e->insn->operand_size);
+	return flags_allowed(e) && push(e, flags, e->insn->operand_size);
 }
 
 bool execute_pop_flags(struct emulate *e)
@@ -203,7 +199,7 @@ bool execute_call(struct emulate *e)
 {
 	uint64_t target;
 
-	return branch_target(e, &target) && push_number(e, behind(e), e->insn->operand_size) &&
+	return branch_target(e, &target) && push(e, behind(e), e->insn->operand_size) &&
 	       go(e, target);
 }
 
