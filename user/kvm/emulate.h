@@ -147,6 +147,10 @@ struct emulate {
 	bool again;   /* a string instruction has elements left */
 	bool touched; /* this element touched what is no RAM */
 	bool retry;   /* memory changed under a locked instruction */
+	bool branch;  /* RIP becomes target */
+	bool in_ready;	/* io.data holds the answer for INS */
+	bool out_ready; /* io.data holds what OUTS hands out */
+	uint64_t target;
 	uint64_t locked; /* what a locked instruction read */
 	uint32_t elements; /* moved in this call */
 	struct {

@@ -25,13 +25,6 @@ enum ioctl_argument {
 	ARGUMENT_IN_OUT,
 };
 
-/* For tables: what follows from the request's direction bits. */
-#define ARGUMENT_OF(request)                                                                   \
-	(_IOC_DIR(request) == (_IOC_READ | _IOC_WRITE) ? ARGUMENT_IN_OUT                       \
-	 : _IOC_DIR(request) == _IOC_WRITE	       ? ARGUMENT_IN                           \
-	 : _IOC_DIR(request) == _IOC_READ	       ? ARGUMENT_OUT                          \
-						       : ARGUMENT_NUMBER)
-
 #define IOCTL_SIZE_MAX 4096u
 
 struct ioctl_entry {

@@ -51,6 +51,8 @@ struct vcpu {
 
 	enum vcpu_pending pending;
 	struct emulate *emulate; /* i */
+	bool emulate_ready;	 /* emulate_init was called */
+	int apic_exit; /* what an access to the xAPIC page asks for, until the instruction is done */
 	struct msr_state *msrs; /* i: msr.h: MSRs that this library keeps */
 	struct kvm_cpuid_entry2 *cpuid;
 	unsigned cpuid_count;
