@@ -88,12 +88,13 @@ bool memory_is_aligned(const struct emulate *e, unsigned segment, uint64_t offse
 	return offset % alignment == 0;
 }
 
-/* SDM 3A 6.15, vector 17. XMM and YMM operands count as a whole (APM 4, MOVUPS). */
+/* SDM 3A 6.15, vector 17. XMM operands count as a whole; of YMM operands CPUs look at 16 bytes. */
 static bool aligned_enough(struct emulate *e, uint64_t linear, unsigned size)
 {
 	const struct luv_vcpu_page *page = e->setup.page;
+	unsigned alignment = size < 16 ? size : 16;
 
-	if (!(page->rflags & RFLAGS_AC) || !(linear & (size - 1)))
+	if (!(page->rflags & RFLAGS_AC) || !(linear & (alignment - 1)))
 		return true;
 	if (!(page->cr0 & CR0_AM) || current_privilege(page) != 3)
 		return true;

@@ -22,7 +22,7 @@
 #include "kvm/emulate_state.h"
 
 #define SEED		  0x1f2e3d4c5b6a7988ull
-#define CASES		  60u /* of each row, in each mode */
+#define CASES		  200u /* of each row, in each mode */
 
 /* All below 2 GiB, so that both modes and the assembly reach it by plain numbers. */
 #define BLOCK		  0x10000000
