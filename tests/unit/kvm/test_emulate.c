@@ -69,7 +69,7 @@ static uint64_t device_word(unsigned offset, unsigned size)
 	return value;
 }
 
-/* --- the way to the client ----------------------------------------------------------------------- */
+/* --- the way to the client --- */
 
 static void test_write_asked(void **state)
 {
@@ -235,7 +235,7 @@ static void test_dirty_log(void **state)
 	assert_int_equal(guest.dirtied, 0);
 }
 
-/* --- what ends an instruction --------------------------------------------------------------------- */
+/* --- what ends an instruction --- */
 
 static void test_flags_behind(void **state)
 {
@@ -288,13 +288,13 @@ static void test_rip_wraps(void **state)
 	assert_int_equal(guest.page.rip, 1);
 }
 
-/* --- segments --------------------------------------------------------------------------------------- */
+/* --- segments --- */
 
 #define OK 99u
 
 static const struct {
 	const char *name;
-	uint64_t code; /* mode */
+	uint64_t code;		    /* mode */
 	uint64_t limit, attributes; /* of DS and SS */
 	uint64_t offset;
 	bool write, stack;
@@ -351,10 +351,10 @@ static void test_segments(void **state)
 			guest.page.exit.mmio.byte_count++;
 		}
 		result = emulate_mmio(&guest.emulate);
-		if (segment_rows[i].vector == OK ? result != EMULATE_DONE
-						 : result != EMULATE_FAULT ||
-						       guest.emulate.fault.vector !=
-							   segment_rows[i].vector)
+		if (segment_rows[i].vector == OK
+			? result != EMULATE_DONE
+			: result != EMULATE_FAULT ||
+			      guest.emulate.fault.vector != segment_rows[i].vector)
 			fail_msg("%s: result %d, vector %u", segment_rows[i].name, result,
 				 guest.emulate.fault.vector);
 		if (result == EMULATE_FAULT)
@@ -392,7 +392,7 @@ static void test_bases(void **state)
 	assert_int_equal(guest.log[3].gpa, DEVICE + 0x100 * LUV_ES + 0x30);
 }
 
-/* --- real and virtual-8086 mode ----------------------------------------------------------------------- */
+/* --- real and virtual-8086 mode --- */
 
 static void test_real(void **state)
 {
@@ -480,7 +480,7 @@ static void test_branches_64(void **state)
 	assert_int_equal(*reg(LUV_RSP), DEVICE + 0x100);
 }
 
-/* --- string instructions ------------------------------------------------------------------------------ */
+/* --- string instructions --- */
 
 /* What was done before a fault stays done. */
 static void test_rep_fault(void **state)
@@ -538,7 +538,8 @@ static void test_rep_asked(void **state)
 	*reg(LUV_RSI) = DEVICE;
 	*reg(LUV_RDI) = DEVICE + 0x1000;
 	*reg(LUV_RCX) = 3;
-	assert_int_equal(guest_finish(&guest, RUN(DEVICE, false, "\xf3\x48\xa5")), EMULATE_DONE);
+	assert_int_equal(guest_finish(&guest, RUN(DEVICE, false, "\xf3\x48\xa5")),
+			 EMULATE_DONE);
 	assert_int_equal(guest.logged, 6);
 	assert_memory_equal(device, device + 0x1000, 24);
 	assert_int_equal(guest.page.rip, HOME + 3);
@@ -555,7 +556,7 @@ static void test_rep_nothing(void **state)
 	assert_int_equal(guest.logged, 0);
 }
 
-/* --- strings and ports -------------------------------------------------------------------------------- */
+/* --- strings and ports --- */
 
 static enum emulate_result run_io(unsigned size, uint64_t flags, unsigned bits)
 {
@@ -713,7 +714,7 @@ static void test_io_length(void **state)
 	assert_int_equal(guest.port_calls, 1);
 }
 
-/* --- the instruction's bytes --------------------------------------------------------------------------- */
+/* --- the instruction's bytes --- */
 
 static void test_fetch(void **state)
 {
@@ -749,11 +750,12 @@ static void test_bad_bytes(void **state)
 	begin(GUEST_CODE64);
 	*reg(LUV_RBX) = DEVICE;
 	expect_fault(RUN(DEVICE, true, "\xf0\x89\x0b"), VECTOR_UD, 0); /* lock mov */
-	expect_fault(RUN(DEVICE, false, "\xf0\x03\x0b"), VECTOR_UD, 0); /* lock add ecx, [rbx] */
+	expect_fault(RUN(DEVICE, false, "\xf0\x03\x0b"), VECTOR_UD,
+		     0); /* lock add ecx, [rbx] */
 	/* 16 bytes */
-	expect_fault(RUN(DEVICE, true,
-			 "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x89"),
-		     VECTOR_GP, 0);
+	expect_fault(
+	    RUN(DEVICE, true, "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x89"),
+	    VECTOR_GP, 0);
 	guest.page.rflags = 2;
 	assert_int_equal(RUN(DEVICE, true, "\xdd\x33"), EMULATE_UNKNOWN); /* fnsave [rbx] */
 	assert_int_equal(guest.page.rip, HOME);
@@ -774,11 +776,13 @@ static void test_cache(void **state)
 		guest.page.rip = HOME;
 		*reg(LUV_RBX) = DEVICE;
 		*reg(LUV_RAX) = 0;
-		assert_int_equal(RUN(DEVICE, true, "\x48\xff\x03"), EMULATE_DONE); /* inc [rbx] */
+		assert_int_equal(RUN(DEVICE, true, "\x48\xff\x03"),
+				 EMULATE_DONE); /* inc [rbx] */
 		assert_int_equal(guest.log[1].size, 8);
 		guest.logged = 0;
 		guest.page.rip = HOME;
-		assert_int_equal(RUN(DEVICE, true, "\x48\xff\x0b"), EMULATE_DONE); /* dec [rbx] */
+		assert_int_equal(RUN(DEVICE, true, "\x48\xff\x0b"),
+				 EMULATE_DONE); /* dec [rbx] */
 		assert_int_equal(guest.log[1].size, 8);
 		guest.logged = 0;
 	}
@@ -796,7 +800,7 @@ static void test_cache(void **state)
 	assert_int_equal(guest.page.rip, HOME + 3);
 }
 
-/* --- vector registers ---------------------------------------------------------------------------------- */
+/* --- vector registers --- */
 
 static void test_vector_refused(void **state)
 {
@@ -872,7 +876,7 @@ static void test_vector_upper(void **state)
 	assert_int_equal(guest.xsave[896 + 64], 0xee);
 }
 
-/* --- others --------------------------------------------------------------------------------------------- */
+/* --- others --- */
 
 static void test_smsw(void **state)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The emulator with a guest that means ill: random bytes, modes, registers, segments and page tables,
- * and memory that changes while it is looked at. Nothing is read or written outside the guest's memory
- * (ASan), nothing is undefined (UBSan), every call ends, and what fails has changed nothing.
+ * The emulator with a guest that means ill: random bytes, modes, registers, segments and page
+ * tables, and memory that changes while it is looked at. Nothing is read or written outside the
+ * guest's memory (ASan), nothing is undefined (UBSan), every call ends, and what fails has
+ * changed nothing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,9 +16,9 @@
 #include "emulate_guest.h"
 #include "kvm/emulate_state.h"
 
-#define SEED	  0x2545f4914f6cdd1dull
-#define CASES	  300000u
-#define RAM_SIZE  0x8000u
+#define SEED	 0x2545f4914f6cdd1dull
+#define CASES	 300000u
+#define RAM_SIZE 0x8000u
 /* One instruction asks for no more; REP with a client in between ends after EMULATE_REP_MAX. */
 #define ASKED_MAX (EMULATE_REP_MAX * 8)
 
@@ -42,8 +43,14 @@ static unsigned below(unsigned limit)
 /* Somewhere near what matters. */
 static uint64_t random_address(void)
 {
-	static const uint64_t near[] = {0,	    0x7ff0,	  0xfff0,     0xfffffff0,
-					0xfffffffffff0, 0x7ffffffffff0, 0xffff800000000000, 0xd0000ff0};
+	static const uint64_t near[] = {0,
+					0x7ff0,
+					0xfff0,
+					0xfffffff0,
+					0xfffffffffff0,
+					0x7ffffffffff0,
+					0xffff800000000000,
+					0xd0000ff0};
 	uint64_t at = near[below(8)] + below(0x40);
 
 	switch (below(4)) {
@@ -60,7 +67,8 @@ static uint64_t random_address(void)
 
 static void random_bytes(uint8_t bytes[16])
 {
-	static const uint8_t prefixes[] = {0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x64, 0x2e, 0x48, 0x41};
+	static const uint8_t prefixes[] = {0x66, 0x67, 0xf0, 0xf2, 0xf3,
+					   0x64, 0x2e, 0x48, 0x41};
 	static const uint8_t often[] = {0x0f, 0xff, 0xa5, 0xaa, 0xa6, 0xae, 0x8f, 0x60, 0x61,
 					0x9d, 0xc5, 0xc4, 0xf7, 0xc7, 0x8b, 0x89, 0x87, 0xc3};
 	unsigned at = 0;
@@ -142,7 +150,8 @@ static void *changing_memory(void *context, uint64_t gpa, bool write)
 	return guest_memory(context, gpa, write);
 }
 
-/* More than one call of a port may be wanted: the fixture's buffers are used from the start again. */
+/* More than one call of a port may be wanted: the fixture's buffers are used from the start
+ * again. */
 static bool rewinding_port(void *context, struct emulate_io *io)
 {
 	guest.port_read = guest.port_written = 0;
@@ -192,7 +201,8 @@ static void run_case(const struct emulate_ops *ops)
 	}
 	before = guest.page;
 	result = string ? emulate_string_io(&guest.emulate) : emulate_mmio(&guest.emulate);
-	if (result == EMULATE_UNKNOWN && guest.page.general[LUV_RCX] == before.general[LUV_RCX]) {
+	if (result == EMULATE_UNKNOWN &&
+	    guest.page.general[LUV_RCX] == before.general[LUV_RCX]) {
 		assert_int_equal(guest.page.rip, before.rip);
 		assert_memory_equal(guest.page.general, before.general, sizeof(before.general));
 	}

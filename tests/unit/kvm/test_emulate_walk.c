@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* user/kvm/emulate_walk.c: the guest's page tables, its page faults, accessed and dirty bits. */
+/* user/kvm/emulate_walk.c: the guest's page tables, its page faults, accessed and dirty bits.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -195,9 +196,11 @@ static void begin(const struct path *path)
 	guest.page.general[LUV_RBX] = path->linear;
 	guest.page.general[LUV_RCX] = 0x11;
 	guest.region[0] = (struct guest_region){0, RAM_SIZE, ram, false, false};
-	guest.region[1] = (struct guest_region){path->gpa & ~0xfffull, 4096, device, true, false};
+	guest.region[1] =
+	    (struct guest_region){path->gpa & ~0xfffull, 4096, device, true, false};
 	for (unsigned level = path->leaf + 1; level <= path->top; level++)
-		entry_set(path, level, table_of(path, level - 1) | (is_pdpte(path, level) ? P : ALL));
+		entry_set(path, level,
+			  table_of(path, level - 1) | (is_pdpte(path, level) ? P : ALL));
 	entry_set(path, path->leaf, path->leaf_bits | ALL | (path->leaf > 1 ? PS : 0));
 }
 
@@ -242,7 +245,8 @@ static void test_paths(void **state)
 		expect(&paths[i], STORE, false, 0);
 		assert_int_equal(guest.logged, 1);
 		if (guest.log[0].gpa != paths[i].gpa)
-			fail_msg("%s: %#llx", paths[i].name, (unsigned long long)guest.log[0].gpa);
+			fail_msg("%s: %#llx", paths[i].name,
+				 (unsigned long long)guest.log[0].gpa);
 		begin(&paths[i]);
 		be_user();
 		expect(&paths[i], LOAD, false, 0);
@@ -259,7 +263,7 @@ static void test_accessed_dirty(void **state)
 			begin(path);
 			expect(path, write ? STORE : LOAD, false, 0);
 			for (unsigned level = path->leaf; level <= path->top; level++) {
-				uint64_t expected = is_pdpte(path, level)	    ? 0
+				uint64_t expected = is_pdpte(path, level)	   ? 0
 						    : write && level == path->leaf ? A | D
 										   : A;
 
@@ -427,7 +431,8 @@ static void test_keys(void **state)
 	}
 }
 
-/* An operand in two pages: the fault names the second one's address, and nothing was touched. */
+/* An operand in two pages: the fault names the second one's address, and nothing was touched.
+ */
 static void test_second_page(void **state)
 {
 	const struct path *path = &paths[4];
@@ -513,12 +518,18 @@ static void test_exit_tells(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_paths),	    cmocka_unit_test(test_accessed_dirty),
-	    cmocka_unit_test(test_not_present),	    cmocka_unit_test(test_reserved),
-	    cmocka_unit_test(test_rights),	    cmocka_unit_test(test_smap),
-	    cmocka_unit_test(test_fetch),	    cmocka_unit_test(test_keys),
-	    cmocka_unit_test(test_second_page),	    cmocka_unit_test(test_rep_page_fault),
-	    cmocka_unit_test(test_tables_elsewhere), cmocka_unit_test(test_exit_tells),
+	    cmocka_unit_test(test_paths),
+	    cmocka_unit_test(test_accessed_dirty),
+	    cmocka_unit_test(test_not_present),
+	    cmocka_unit_test(test_reserved),
+	    cmocka_unit_test(test_rights),
+	    cmocka_unit_test(test_smap),
+	    cmocka_unit_test(test_fetch),
+	    cmocka_unit_test(test_keys),
+	    cmocka_unit_test(test_second_page),
+	    cmocka_unit_test(test_rep_page_fault),
+	    cmocka_unit_test(test_tables_elsewhere),
+	    cmocka_unit_test(test_exit_tells),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
