@@ -382,6 +382,15 @@ static int window_exit(struct vcpu *vcpu)
 	return to_client(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
 }
 
+/* The client's APIC wants to hear of a lower TPR: something may be deliverable now. */
+static int cr8_exit(struct vcpu *vcpu)
+{
+	uint64_t before = vcpu->cr8;
+
+	vcpu->cr8 = vcpu->page->cr8;
+	return vcpu->cr8 < before ? to_client(vcpu, KVM_EXIT_SET_TPR) : RUN_AGAIN;
+}
+
 static int failed_exit(struct vcpu *vcpu)
 {
 	uint64_t code = vcpu->page->exit.unknown.code;
@@ -420,6 +429,8 @@ int exit_handle(struct vcpu *vcpu)
 		return call_exit(vcpu);
 	case LUV_RUN_APIC:
 		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
+	case LUV_RUN_CR8:
+		return cr8_exit(vcpu);
 	case LUV_RUN_NO_MEMORY:
 		return -ENOMEM;
 	case LUV_RUN_NOTHING:

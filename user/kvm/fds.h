@@ -52,6 +52,18 @@ void fds_forget_range(unsigned first, unsigned last);
  * errno value (`copy` is closed then). */
 int fds_copy(int descriptor, int copy);
 
+/*
+ * A descriptor of this library's own: moved to a high number, out of the client's way, and marked,
+ * so that a client that closes what is not its own does not get it. The new number; negative in,
+ * negative out. fds_close takes it back, and closes any other descriptor, too.
+ */
+int fds_keep(int descriptor);
+void fds_close(int descriptor);
+bool fds_kept(int descriptor);
+
+/* The first such descriptor from this number on; negative: there is none. */
+int fds_next_kept(unsigned from);
+
 /* How often this process is a child that was forked with this library in it. Virtual machines of
  * the parent are not the child's. */
 uint32_t fds_forks(void);

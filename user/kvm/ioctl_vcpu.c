@@ -300,5 +300,6 @@ int ioctl_vcpu(struct vcpu *vcpu, uint32_t request, uintptr_t argument)
 	pthread_mutex_lock(&vcpu->lock);
 	result = ioctl_table(table, ENTRIES(table), vcpu, request, argument);
 	pthread_mutex_unlock(&vcpu->lock);
-	return result;
+	/* KVM's answer to what it does not know; VMs say ENOTTY. */
+	return result == -ENOTTY ? -EINVAL : result;
 }

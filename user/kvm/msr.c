@@ -59,7 +59,7 @@ static const uint32_t listed[] = {
     MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,	      MSR_KERNEL_GS_BASE,
     MSR_PAT,	      MSR_TSC_AUX,	  MSR_TSC_ADJUST,     MSR_MISC_ENABLE,
     MSR_MCG_STATUS,   MSR_MCG_CTL,	  MSR_BIOS_SIGN,      MSR_HWCR,
-    MSR_KVM_WALL_OLD, MSR_KVM_SYSTEM_OLD, MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
+    MSR_TSC_DEADLINE, MSR_KVM_WALL_OLD, MSR_KVM_SYSTEM_OLD, MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
 };
 
 static const uint32_t features[] = {MSR_DE_CFG};
@@ -552,6 +552,25 @@ static bool swallowed(uint32_t index, uint64_t value)
 	}
 }
 
+/* --- the local APIC's timer -------------------------------------------------------------- */
+
+/* Without a local APIC here it is a register without a timer behind it, as in KVM. */
+static uint64_t read_deadline(struct vcpu *vcpu)
+{
+	if (vcpu->vm->mode == IRQCHIP_NONE)
+		return 0;
+	vcpu->page->valid &= ~LUV_GROUP_DEADLINE;
+	state_need(vcpu, LUV_GROUP_DEADLINE);
+	return vcpu->page->tsc_deadline;
+}
+
+static void write_deadline(struct vcpu *vcpu, uint64_t value)
+{
+	vcpu->page->tsc_deadline = value;
+	if (vcpu->vm->mode != IRQCHIP_NONE)
+		state_changed(vcpu, LUV_GROUP_DEADLINE);
+}
+
 /* --- all of them ----------------------------------------------------------------------- */
 
 /* Microcode's revision: the guest may write it before it reads it, and changes nothing. */
@@ -585,6 +604,9 @@ bool msr_read(struct vcpu *vcpu, uint32_t index, uint64_t *value, enum msr_by by
 		follow_tsc(vcpu);
 		*value = m->tsc_adjust;
 		return true;
+	case MSR_TSC_DEADLINE:
+		*value = read_deadline(vcpu);
+		return true;
 	case MSR_BIOS_SIGN:
 		*value = m->bios_sign;
 		return true;
@@ -616,6 +638,9 @@ bool msr_write(struct vcpu *vcpu, uint32_t index, uint64_t value, enum msr_by by
 	switch (index) {
 	case MSR_TSC_ADJUST:
 		write_tsc_adjust(vcpu, value, by);
+		return true;
+	case MSR_TSC_DEADLINE:
+		write_deadline(vcpu, value);
 		return true;
 	case MSR_BIOS_SIGN:
 		return bios_sign_write(m, value, by);

@@ -22,7 +22,6 @@ struct real {
 	openat_checked *__openat_2, *__openat64_2;
 	__typeof__(close) *close;
 	__typeof__(close_range) *close_range;
-	__typeof__(closefrom) *closefrom;
 	__typeof__(dup) *dup;
 	__typeof__(dup2) *dup2;
 	__typeof__(dup3) *dup3;

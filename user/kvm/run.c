@@ -57,9 +57,13 @@ static void take_cr8(struct vcpu *vcpu)
 {
 	struct luv_vcpu_page *page = vcpu->page;
 
-	if (vcpu->vm->mode != IRQCHIP_NONE || page->cr8 == (vcpu->run->cr8 & 15))
+	if (vcpu->vm->mode != IRQCHIP_NONE)
 		return;
-	page->cr8 = vcpu->run->cr8 & 15;
+	page->request |= LUV_REQUEST_CR8;
+	vcpu->cr8 = vcpu->run->cr8 & 15;
+	if (page->cr8 == vcpu->cr8)
+		return;
+	page->cr8 = vcpu->cr8;
 	state_changed(vcpu, LUV_GROUP_CONTROL);
 }
 

@@ -19,6 +19,9 @@
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
 
+#define APIC_LVT0	0x350u
+#define APIC_LVT_EXTINT 0x700u
+
 void state_need(struct vcpu *vcpu, uint64_t groups)
 {
 	struct luv_vcpu_page *page = vcpu->page;
@@ -43,11 +46,25 @@ void state_inject(struct vcpu *vcpu, uint64_t event, uint64_t error)
 	vcpu->page->valid &= ~LUV_GROUP_EVENTS;
 }
 
+/* KVM's first vCPU begins with LINT0 open to the PIC, as a BIOS that knows no APIC needs it. */
+static void open_lint0(struct vcpu *vcpu)
+{
+	struct kvm_lapic_state state;
+	const uint32_t lvt0 = APIC_LVT_EXTINT;
+
+	if (state_get_lapic(vcpu, &state) < 0)
+		return;
+	memcpy(state.regs + APIC_LVT0, &lvt0, sizeof(lvt0));
+	(void)state_set_lapic(vcpu, &state);
+}
+
 /* KVM's vCPUs begin with the APIC enabled, and the FPU page is always as the guest has it. */
 void state_reset(struct vcpu *vcpu)
 {
 	vcpu->page->valid = LUV_GROUP_FPU;
 	msr_reset(vcpu);
+	if (vcpu->index == 0 && vcpu->vm->mode != IRQCHIP_NONE)
+		open_lint0(vcpu);
 }
 
 /* --- general registers ------------------------------------------------------------------- */

@@ -60,6 +60,7 @@ struct vcpu {
 	uint64_t sigmask;	/* KVM_SET_SIGNAL_MASK */
 	struct kvm_guest_debug debug;
 	uint64_t guest_dr[8]; /* the guest's debug registers while `debug` has its own in the CPU */
+	uint64_t cr8;	      /* with IRQCHIP_NONE: as KVM_RUN saw it last */
 	bool triple_fault;    /* KVM_SET_VCPU_EVENTS: KVM_RUN ends with KVM_EXIT_SHUTDOWN */
 };
 
