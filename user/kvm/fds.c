@@ -15,10 +15,10 @@
 
 static struct object *table[DESCRIPTORS_MAX]; /* a */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct object *free_objects; /* lock */
+static struct object *free_objects;	    /* lock */
 static uint64_t kept[DESCRIPTORS_MAX / 64]; /* a: a bit a descriptor */
-static uint32_t forks;		    /* a */
-static pid_t owner;		    /* a: the process whose table this is */
+static uint32_t forks;			    /* a */
+static pid_t owner;			    /* a: the process whose table this is */
 
 /* --- forks ------------------------------------------------------------------------------- */
 
@@ -243,7 +243,8 @@ bool fds_kept(int descriptor)
 {
 	return in_table(descriptor) &&
 	       (descriptor == luv_pin_descriptor() ||
-		__atomic_load_n(&kept[descriptor / 64], __ATOMIC_RELAXED) >> descriptor % 64 & 1);
+		__atomic_load_n(&kept[descriptor / 64], __ATOMIC_RELAXED) >> descriptor % 64 &
+		    1);
 }
 
 int fds_next_kept(unsigned from)

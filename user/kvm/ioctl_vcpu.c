@@ -17,7 +17,7 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define ENTRIES(table) (sizeof(table) / sizeof((table)[0]))
+#define ENTRIES(table)	  (sizeof(table) / sizeof((table)[0]))
 
 #define MSRS_MAX	  256u /* as Linux's MAX_IO_MSRS */
 #define CPUID_ENTRIES_MAX 256u /* as Linux's KVM_MAX_CPUID_ENTRIES */
@@ -35,10 +35,10 @@ static int run(void *vcpu, void *at)
 
 /* --- structures that state.h knows ------------------------------------------------------- */
 
-#define SERVE(name, function)                                                                  \
-	static int name(void *vcpu, void *at)                                                  \
-	{                                                                                      \
-		return function(vcpu, at);                                                     \
+#define SERVE(name, function)                 \
+	static int name(void *vcpu, void *at) \
+	{                                     \
+		return function(vcpu, at);    \
 	}
 
 SERVE(get_regs, state_get_regs)
@@ -210,15 +210,16 @@ static int set_signal_mask(void *self, void *at)
 		return -EFAULT;
 	if (head.len != sizeof(mask))
 		return -EINVAL;
-	if (user_copy_in(&mask, user + offsetof(struct kvm_signal_mask, sigset),
-			 sizeof(mask)) < 0)
+	if (user_copy_in(&mask, user + offsetof(struct kvm_signal_mask, sigset), sizeof(mask)) <
+	    0)
 		return -EFAULT;
 	vcpu->sigmask = mask;
 	vcpu->has_sigmask = true;
 	return 0;
 }
 
-/* TPR accesses are never reported (KVM_CAP_VAPIC is 0), so no guest gets to have such a page. */
+/* TPR accesses are never reported (KVM_CAP_VAPIC is 0), so no guest gets to have such a page.
+ */
 static int set_vapic_address(void *self, void *at)
 {
 	struct vcpu *vcpu = self;
@@ -248,7 +249,8 @@ static int set_tsc_khz(void *self, void *at)
 	uint64_t khz = ((struct vcpu *)self)->vm->tsc_khz, wanted = number(at);
 	uint64_t tolerance = khz * TSC_TOLERANCE_PPM / 1000000;
 
-	return !wanted || (wanted + tolerance >= khz && wanted <= khz + tolerance) ? 0 : -EINVAL;
+	return !wanted || (wanted + tolerance >= khz && wanted <= khz + tolerance) ? 0
+										   : -EINVAL;
 }
 
 /* --- the table: frequent ones first ------------------------------------------------------ */

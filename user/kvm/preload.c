@@ -36,13 +36,13 @@ static bool wants_mode(int flags)
 	return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
-#define MODE_ARGUMENT(flags, mode)                                                             \
-	mode_t mode = 0;                                                                       \
-	if (wants_mode(flags)) {                                                               \
-		va_list list;                                                                  \
-		va_start(list, flags);                                                         \
-		mode = va_arg(list, mode_t);                                                   \
-		va_end(list);                                                                  \
+#define MODE_ARGUMENT(flags, mode)           \
+	mode_t mode = 0;                     \
+	if (wants_mode(flags)) {             \
+		va_list list;                \
+		va_start(list, flags);       \
+		mode = va_arg(list, mode_t); \
+		va_end(list);                \
 	}
 
 EXPORT int open(const char *path, int flags, ...)
@@ -171,11 +171,11 @@ EXPORT int dup3(int descriptor, int copy, int flags)
 	return duplicated(descriptor, real()->dup3(descriptor, copy, flags));
 }
 
-#define POINTER_ARGUMENT(last, argument)                                                       \
-	void *argument;                                                                        \
-	va_list list;                                                                          \
-	va_start(list, last);                                                                  \
-	argument = va_arg(list, void *);                                                       \
+#define POINTER_ARGUMENT(last, argument) \
+	void *argument;                  \
+	va_list list;                    \
+	va_start(list, last);            \
+	argument = va_arg(list, void *); \
 	va_end(list);
 
 static int fcntl_done(int descriptor, int command, int result)

@@ -3,6 +3,11 @@
 #ifndef KVM_REAL_H
 #define KVM_REAL_H
 
+/* Most of these are GNU's. Included first, or behind the same definition. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>

@@ -25,8 +25,8 @@ static __thread sigset_t mask_before __attribute__((tls_model("initial-exec")));
 static __thread uint64_t postponed __attribute__((tls_model("initial-exec"))); /* bit n - 1 */
 
 /*
- * KVM_SET_SIGNAL_MASK lets a signal end KVM_RUN that is blocked outside: it is pending afterwards,
- * and its handler does not run.
+ * KVM_SET_SIGNAL_MASK lets a signal end KVM_RUN that is blocked outside: it is pending
+ * afterwards, and its handler does not run.
  */
 static bool only_ends_run(const struct vcpu *vcpu, int number)
 {
@@ -96,8 +96,9 @@ static int wrapped_sigaction(int number, const struct sigaction *new, struct sig
 	int flags = __atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED), result;
 	struct sigaction wrapped, previous;
 
-	/* Not so for SIG_DFL: a child of vfork, which shares this table, resets its own signals. */
-	if (new && is_function(new)) {
+	/* Not so for SIG_DFL: a child of vfork, which shares this table, resets its own
+	 * signals. */
+	if (new &&is_function(new)) {
 		wrapped = *new;
 		wrapped.sa_sigaction = wrapper;
 		wrapped.sa_flags |= SA_SIGINFO;
@@ -105,8 +106,8 @@ static int wrapped_sigaction(int number, const struct sigaction *new, struct sig
 		__atomic_store_n(&handlers[number].function, new->sa_sigaction,
 				 __ATOMIC_RELEASE);
 	}
-	result = real()->sigaction(number, new && is_function(new) ? &wrapped : new, &previous);
-	if (result < 0 && new && is_function(new)) {
+	result = real()->sigaction(number, new &&is_function(new) ? &wrapped : new, &previous);
+	if (result < 0 && new &&is_function(new)) {
 		__atomic_store_n(&handlers[number].flags, flags, __ATOMIC_RELAXED);
 		__atomic_store_n(&handlers[number].function, before, __ATOMIC_RELEASE);
 	}

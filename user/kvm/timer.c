@@ -240,8 +240,7 @@ static int open_descriptors(void)
 	loop.epoll = fds_keep(epoll_create1(EPOLL_CLOEXEC));
 	if (loop.epoll < 0)
 		return -errno;
-	loop.timerfd =
-	    fds_keep(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	loop.timerfd = fds_keep(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (loop.timerfd >= 0 &&
 	    epoll_ctl(loop.epoll, EPOLL_CTL_ADD, loop.timerfd, &event) == 0)
 		return 0;

@@ -136,7 +136,8 @@ int vm_realize(struct vm *vm)
 
 struct vcpu *vm_vcpu(struct vm *vm, unsigned index)
 {
-	return index < LUV_VCPUS_MAX ? __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE) : NULL;
+	return index < LUV_VCPUS_MAX ? __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE)
+				     : NULL;
 }
 
 static void wait_outside(struct vcpu *vcpu)
