@@ -95,7 +95,8 @@ void object_put(struct object *object)
 {
 	if (__atomic_sub_fetch(&object->references, 1, __ATOMIC_ACQ_REL))
 		return;
-	if (object->end)
+	/* A child's copy of its parent's VM has nothing behind it to end. */
+	if (object->end && object->forks == fds_forks())
 		object->end(object->self);
 	object_recycle(object);
 }

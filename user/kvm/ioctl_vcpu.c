@@ -63,6 +63,7 @@ SERVE(get_lapic, state_get_lapic)
 SERVE(set_lapic, state_set_lapic)
 SERVE(set_debug, debug_set)
 SERVE(set_mce, msr_inject_mce)
+SERVE(get_translation, translate)
 
 /* --- MSRs -------------------------------------------------------------------------------- */
 
@@ -283,6 +284,7 @@ static const struct ioctl_entry table[] = {
     {KVM_GET_LAPIC, ARGUMENT_OUT, get_lapic},
     {KVM_SET_LAPIC, ARGUMENT_IN, set_lapic},
     {KVM_SET_GUEST_DEBUG, ARGUMENT_IN, set_debug},
+    {KVM_TRANSLATE, ARGUMENT_IN_OUT, get_translation},
     {KVM_SET_CPUID, ARGUMENT_POINTER, set_cpuid},
     {KVM_SET_CPUID2, ARGUMENT_POINTER, set_cpuid2},
     {KVM_GET_CPUID2, ARGUMENT_POINTER, get_cpuid2},
