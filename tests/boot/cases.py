@@ -3,7 +3,7 @@
 
 import subprocess
 
-from boot import checks
+from boot import checks, life
 from boot.machine import TOOLS, Boot, Case, check, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
@@ -102,6 +102,17 @@ CASES = [
          [Boot([checks.example, checks.guest_exits, checks.guest_misuse, checks.guest_restarts,
                 checks.guest_state, checks.cpus_held])],
          at_end=END, seconds=400, slow=True),
+    Case("life, pc, virtio, 2 CPUs", {"append": "crashkernel=160M", "smp": "2", **DIRECT},
+         [Boot([*life.NMI, life.plugged_under_load], life.KEXEC),
+          Boot([life.kernel_of(2, "luvalley.kexec"), *BASIC, life.guest_runs], life.reboot_by("kbd")),
+          Boot([checks.cpus_held], life.reboot_by("pci")),
+          Boot([checks.cpus_held], life.reboot_by("acpi")),
+          Boot([checks.cpus_held], life.PANIC),
+          Boot([checks.cpus_held], life.KDUMP),
+          Boot([life.kernel_of(7, "luvalley.kdump"), life.crash_kernel])],
+         at_end=END, seconds=400),
+    Case("life, q35, virtio, 1 CPU of 2", {"machine": "q35", "append": "maxcpus=1", "smp": "2", **DIRECT},
+         [Boot([life.one_cpu_first, checks.cpus_held])], at_end=END),
     # The checks themselves: where there is no Luvalley, they must say so.
     Case("without Luvalley, pc, virtio, 2 CPUs",
          {"hypervisor": "none", "smp": "2"},
