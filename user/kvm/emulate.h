@@ -149,6 +149,7 @@ struct emulate {
 	bool again;	/* a string instruction has elements left */
 	bool touched;	/* this element touched what is no RAM */
 	bool retry;	/* memory changed under a locked instruction */
+	bool shadow;	/* it holds back interrupts for one more instruction */
 	bool branch;	/* RIP becomes target */
 	bool in_ready;	/* io.data holds the answer for INS */
 	bool out_ready; /* io.data holds what OUTS hands out */

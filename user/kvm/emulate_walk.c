@@ -237,7 +237,9 @@ static bool rights_suffice(const struct walk *walk)
 	}
 	if (walk->user && !user_page)
 		return false;
-	if (!walk->user && user_page && (page->cr4 & CR4_SMAP) && !(page->rflags & RFLAGS_AC))
+	/* RFLAGS.AC lifts SMAP for the program's accesses, not for the CPU's. */
+	if (!walk->user && user_page && (page->cr4 & CR4_SMAP) &&
+	    (!(page->rflags & RFLAGS_AC) || (walk->access & ACCESS_SYSTEM)))
 		return false;
 	if (!(walk->access & ACCESS_WRITE) || (walk->rights & ENTRY_RW))
 		return true;
@@ -307,7 +309,7 @@ bool walk_translate(struct emulate *e, uint64_t linear, unsigned access, uint64_
 		*gpa = linear;
 		return true;
 	}
-	walk.user = current_privilege(e->setup.page) == 3;
+	walk.user = !(access & ACCESS_SYSTEM) && current_privilege(e->setup.page) == 3;
 	/* Another CPU changes the tables all the time: the guest shall try again. */
 	for (unsigned i = 0; i < TRIES; i++) {
 		bool changed = false;
