@@ -115,9 +115,7 @@ struct emulate_setup {
 /* A piece of a write: to RAM (host) or, where that is NULL, to emulate_ops.mmio. */
 struct emulate_piece {
 	uint8_t *host;
-	uint64_t gpa;
-	uint8_t data[8];
-	uint8_t size;
+	struct emulate_access access;
 };
 
 enum emulate_wait {

@@ -243,21 +243,35 @@ static bool read_part(struct emulate *e, uint64_t gpa, uint8_t *data, unsigned s
 	return true;
 }
 
+/* value: little-endian, size bytes of it. */
+static bool queue_piece(struct emulate *e, uint8_t *host, uint64_t gpa, uint64_t value,
+			unsigned size)
+{
+	struct emulate_piece *piece = &e->queue[e->queued];
+
+	if (e->queued == EMULATE_QUEUE_MAX)
+		return fail_unknown(e);
+	e->queued++;
+	e->touched |= !host;
+	piece->host = host;
+	piece->access.gpa = gpa;
+	piece->access.size = (uint8_t)size;
+	piece->access.write = true;
+	memcpy(piece->access.data, &value, sizeof(value));
+	return true;
+}
+
 static bool queue_part(struct emulate *e, uint64_t gpa, const uint8_t *data, unsigned size)
 {
 	uint8_t *host = host_of(e, gpa, true);
 
-	e->touched |= !host;
 	for (unsigned done = 0; done < size; done += 8) {
-		struct emulate_piece *piece = &e->queue[e->queued];
+		unsigned piece = size - done < 8 ? size - done : 8;
+		uint64_t value = 0;
 
-		if (e->queued == EMULATE_QUEUE_MAX)
-			return fail_unknown(e);
-		e->queued++;
-		piece->host = host ? host + done : NULL;
-		piece->gpa = gpa + done;
-		piece->size = (uint8_t)(size - done < 8 ? size - done : 8);
-		copy(piece->data, data + done, piece->size);
+		copy(&value, data + done, piece);
+		if (!queue_piece(e, host ? host + done : NULL, gpa + done, value, piece))
+			return false;
 	}
 	return true;
 }
@@ -268,7 +282,7 @@ void memory_commit(struct emulate *e)
 		struct emulate_piece *piece = &e->queue[i];
 
 		if (piece->host)
-			copy(piece->host, piece->data, piece->size);
+			copy(piece->host, piece->access.data, piece->access.size);
 	}
 	e->drained = 0;
 }
@@ -280,10 +294,7 @@ bool memory_drain(struct emulate *e)
 
 		if (piece->host)
 			continue;
-		e->access.gpa = piece->gpa;
-		e->access.size = piece->size;
-		e->access.write = true;
-		memcpy(e->access.data, piece->data, sizeof(piece->data));
+		e->access = piece->access;
 		if (!e->setup.ops->mmio(e->setup.context, &e->access)) {
 			e->wait = EMULATE_WAIT_WRITE;
 			e->result = EMULATE_MMIO;
@@ -355,22 +366,28 @@ bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *dat
 	return true;
 }
 
+/* The last step of a locked instruction: at once, if it is to RAM. */
+static bool write_locked(struct emulate *e, const struct span *span, const void *data)
+{
+	uint8_t *host = is_atomic(e, span) ? host_of(e, span->gpa[0], true) : NULL;
+	uint64_t new = 0;
+
+	if (!host)
+		return queue_span(e, span, data);
+	copy(&new, data, span->first);
+	e->retry = !exchange(host, span->first, e->locked, new);
+	return !e->retry || fail_again(e);
+}
+
 bool memory_write(struct emulate *e, unsigned segment, uint64_t offset, const void *data,
 		  unsigned size)
 {
 	struct span span;
-	uint8_t *host;
 
 	if (!locate(e, segment, offset, size, ACCESS_WRITE, &span))
 		return false;
-	host = is_atomic(e, &span) ? host_of(e, span.gpa[0], true) : NULL;
-	if (host) {
-		uint64_t new = 0;
-
-		copy(&new, data, size);
-		e->retry = !exchange(host, size, e->locked, new);
-		return !e->retry || fail_again(e);
-	}
+	if (e->insn->flags & EMULATE_LOCKED)
+		return write_locked(e, &span, data);
 	return queue_span(e, &span, data);
 }
 
@@ -422,7 +439,15 @@ bool memory_read_number(struct emulate *e, unsigned segment, uint64_t offset, ui
 bool memory_write_number(struct emulate *e, unsigned segment, uint64_t offset, uint64_t value,
 			 unsigned size)
 {
-	return memory_write(e, segment, offset, &value, size);
+	struct span span;
+
+	if (!locate(e, segment, offset, size, ACCESS_WRITE, &span))
+		return false;
+	if (e->insn->flags & EMULATE_LOCKED)
+		return write_locked(e, &span, &value);
+	if (span.second)
+		return queue_span(e, &span, &value);
+	return queue_piece(e, host_of(e, span.gpa[0], true), span.gpa[0], value, size);
 }
 
 bool memory_fetch(struct emulate *e, uint64_t offset, uint8_t *bytes, unsigned size,
