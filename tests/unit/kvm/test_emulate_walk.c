@@ -278,6 +278,17 @@ static void test_accessed_dirty(void **state)
 		}
 }
 
+/* TCG's walks leave an accessed bit in PDPTEs. */
+static void test_pdpte_accessed(void **state)
+{
+	const struct path *path = &paths[2];
+
+	(void)state;
+	begin(path);
+	entry_set(path, 3, entry_get(path, 3) | A);
+	expect(path, LOAD, false, 0);
+}
+
 static void test_not_present(void **state)
 {
 	(void)state;
@@ -518,17 +529,12 @@ static void test_exit_tells(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_paths),
-	    cmocka_unit_test(test_accessed_dirty),
-	    cmocka_unit_test(test_not_present),
-	    cmocka_unit_test(test_reserved),
-	    cmocka_unit_test(test_rights),
-	    cmocka_unit_test(test_smap),
-	    cmocka_unit_test(test_fetch),
-	    cmocka_unit_test(test_keys),
-	    cmocka_unit_test(test_second_page),
-	    cmocka_unit_test(test_rep_page_fault),
-	    cmocka_unit_test(test_tables_elsewhere),
+	    cmocka_unit_test(test_paths),	   cmocka_unit_test(test_accessed_dirty),
+	    cmocka_unit_test(test_not_present),	   cmocka_unit_test(test_pdpte_accessed),
+	    cmocka_unit_test(test_reserved),	   cmocka_unit_test(test_rights),
+	    cmocka_unit_test(test_smap),	   cmocka_unit_test(test_fetch),
+	    cmocka_unit_test(test_keys),	   cmocka_unit_test(test_second_page),
+	    cmocka_unit_test(test_rep_page_fault), cmocka_unit_test(test_tables_elsewhere),
 	    cmocka_unit_test(test_exit_tells),
 	};
 
