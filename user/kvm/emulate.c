@@ -125,6 +125,8 @@ static enum emulate_result stop(struct emulate *e)
 {
 	struct luv_vcpu_page *page = e->setup.page;
 
+	if (e->result == EMULATE_UNKNOWN && current_privilege(page) > 0)
+		fail_fault(e, VECTOR_UD);
 	if (e->result == EMULATE_FAULT) {
 		/* In the image that a fault pushes: SDM 3B 17.3.1.1. */
 		page->rflags |= RFLAGS_RF;

@@ -41,7 +41,9 @@ enum emulate_result {
 	EMULATE_FAULT, /* emulate.fault is to be injected; RFLAGS.RF is set for it */
 	/*
 	 * Not an instruction that we execute, or its code or page tables are not in RAM.
-	 * Nothing has changed. KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION.
+	 * Nothing has changed. KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION. Only at
+	 * privilege 0: elsewhere it is #UD, as with KVM, so that no program of the guest's can
+	 * end the guest.
 	 */
 	EMULATE_UNKNOWN,
 };

@@ -761,6 +761,9 @@ static void test_bad_bytes(void **state)
 	assert_int_equal(guest.page.rip, HOME);
 	assert_int_equal(guest.page.rflags, 2);
 	assert_int_equal(guest.logged, 0);
+	/* A program of the guest's cannot end the guest. */
+	guest.page.segment[LUV_SS].attributes |= GUEST_RING3;
+	expect_fault(RUN(DEVICE, true, "\xdd\x33"), VECTOR_UD, 0);
 	/* INS at an exit for memory: its port is the CPU's to check. */
 	assert_int_equal(RUN(DEVICE, true, "\x6c"), EMULATE_DONE);
 	assert_int_equal(guest.page.rip, HOME);
