@@ -377,7 +377,7 @@ static int call_exit(struct vcpu *vcpu)
 static int window_exit(struct vcpu *vcpu)
 {
 	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
-	if (vcpu->vm->mode == IRQCHIP_FULL || !vcpu->run->request_interrupt_window)
+	if (!extint_window_open(vcpu))
 		return RUN_AGAIN;
 	return to_client(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
 }

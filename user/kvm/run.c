@@ -98,6 +98,19 @@ static int halted(struct vcpu *vcpu, uint32_t seen)
 	return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
 }
 
+/* An interrupt of the PIC's ends it. */
+static int halt_exit(struct vcpu *vcpu, uint32_t seen)
+{
+	extint_before_run(vcpu);
+	if (vcpu->page->inject.event)
+		return RUN_AGAIN;
+	if (extint_window_open(vcpu)) {
+		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return 0;
+	}
+	return halted(vcpu, seen);
+}
+
 static bool is_halt(const struct vcpu *vcpu)
 {
 	return vcpu->page->exit.reason == LUV_RUN_HLT && vcpu->vm->mode != IRQCHIP_NONE;
@@ -120,11 +133,7 @@ static int run_once(struct vcpu *vcpu)
 	leave_gate(vcpu);
 	if (result < 0)
 		return refused(vcpu, result);
-	if (!is_halt(vcpu))
-		return exit_handle(vcpu);
-	/* An interrupt of the PIC's may end it. */
-	extint_before_run(vcpu);
-	return vcpu->page->inject.event ? RUN_AGAIN : halted(vcpu, seen);
+	return is_halt(vcpu) ? halt_exit(vcpu, seen) : exit_handle(vcpu);
 }
 
 /* --- KVM_RUN ----------------------------------------------------------------------------- */

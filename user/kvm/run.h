@@ -38,5 +38,7 @@ void extint_before_run(struct vcpu *vcpu);
 int extint_queue(struct vcpu *vcpu, uint32_t vector);
 /* Would KVM_INTERRUPT be delivered at once? After RUN. */
 bool extint_ready(struct vcpu *vcpu);
+/* And the client asked to be told: KVM_EXIT_IRQ_WINDOW_OPEN. */
+bool extint_window_open(struct vcpu *vcpu);
 
 #endif
