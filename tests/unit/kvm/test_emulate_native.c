@@ -22,7 +22,7 @@
 #include "kvm/emulate_state.h"
 
 #define SEED  0x1f2e3d4c5b6a7988ull
-#define CASES 60u /* of each row, in each mode */
+#define CASES 200u /* of each row, in each mode */
 
 /* All below 2 GiB, so that both modes and the assembly reach it by plain numbers. */
 #define BLOCK	   0x10000000
@@ -59,96 +59,67 @@ void native_enter_32(void);
 void native_leave_32_end(void);
 extern const uint8_t native_stub_32[], native_stub_32_end[], native_stub_32_leave[];
 
+/* clang-format off */
 __asm__(".text\n"
 	".globl native_enter_64, native_leave_64, native_enter_32\n"
 	".globl native_stub_32, native_stub_32_end, native_stub_32_leave\n"
 	".macro enter\n"
 	"	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
-	"	mov %rsp, " AT(
-	    136) "\n"
-		 "	mov $7, %eax; xor %edx, %edx; xrstor64 " TEXT(
-		     AREA) "\n"
-			   ".endm\n"
-			   "native_enter_64:\n"
-			   "	enter\n"
-			   "	pushq " AT(
-			       128) "; popfq\n"
-				    "	mov " AT(0) ", %rax; mov " AT(8) ", %rcx; mov " AT(
-					16) ", %rdx\n"
-					    "	mov " AT(24) ", %rbx; mov " AT(
-						32) ", %rsp; mov " AT(40) ", %rbp\n"
-									  "	mov " AT(48) ","
-											     " "
-											     "%"
-											     "r"
-											     "s"
-											     "i"
-											     ";"
-											     " "
-											     "m"
-											     "o"
-											     "v"
-											     " " AT(
-												 56) ", %rdi; mov " AT(64) ", %r8\n"
-															   "	mov " AT(72) ", %r9; mov " AT(80) ", %r10; mov " AT(88) ", %r11\n"
-																							"	mov " AT(96) ", %r12; mov " AT(104) ", %r13; mov " AT(112) ", %r14\n"
-																															   "	mov " AT(120) ", %r15\n"
-																																	      "	jmp *" AT(144) "\n"
-																																			       "native_leave_64:\n"
-																																			       "	mov %rax, " AT(0) "; mov %rcx, " AT(8) "; mov %rdx, " AT(
-																																				   16) "\n"
-																																				       "	mov %rbx, " AT(24) "; mov %rsp, " AT(32) "; mov %rbp, " AT(40) "\n"
-																																													       "	mov %rsi, " AT(48) "; mov %rdi, " AT(56) "; mov %r8, " AT(64) "\n"
-																																																						      "	mov %r9, " AT(
-																																																							  72) "; mov %r10, " AT(80) "; mov %r11, " AT(88) "\n"
-																																																													  "	mov %r12, " AT(
-																																																													      96) "; mov %r13, " AT(104) "; mov %r14, " AT(112) "\n"
-																																																																				"	mov %r15, " AT(120) "\n"
-																																																																							    "	mov " AT(
-																																																																								136) ", %rsp\n"
-																																																																								     "	pushfq; popq " AT(128) "\n"
-																																																																											       "leave:	pushq $2; popfq\n"
-																																																																											       "	mov $7, %eax; xor %edx, %edx; xsave64 " TEXT(AREA) "\n"
-																																																																																			   "	emms; vzeroupper\n"
-																																																																																			   "	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
-																																																																																			   "	ret\n"
-																																																																																			   "back:	mov " AT(136) ", %rsp\n"
-																																																																																						      "	jmp leave\n"
-																																																																																						      "native_enter_32:\n"
-																																																																																						      "	enter\n"
-																																																																																						      "	lea back(%rip), %rax; mov %rax, " AT(160) "\n"
-																																																																																												  "	mov $" TEXT(
-																																																																																												      LOW_STACK) ", %esp\n"
-																																																																																														 "	pushq $0x23; pushq $" TEXT(STUB_32) "; lretq\n"
-																																																																																																			    ".code32\n"
-																																																																																																			    "native_stub_32:\n"
-																																																																																																			    "	mov $0x2b, %eax; mov %eax, %ds; mov %eax, %es\n"
-																																																																																																			    "	pushl " AT(
-																																																																																																				128) "; popfl\n"
-																																																																																																				     "	mov " AT(
-																																																																																																					 0) ", %eax; mov " AT(8) ", %ecx; mov " AT(16) ", %edx\n"
-																																																																																																										       "	mov " AT(
-																																																																																																											   24) ", %ebx; mov " AT(32) ", %esp; mov " AT(40) ", %ebp\n"
-																																																																																																																	   "	mov " AT(48) ", %esi; mov " AT(56) ", %edi\n"
-																																																																																																																						   "	jmp *" AT(144) "\n"
-																																																																																																																								       "native_stub_32_leave:\n"
-																																																																																																																								       "	mov %eax, " AT(
-																																																																																																																									   0) "; mov %ecx, " AT(8) "; mov %edx, " AT(16) "\n"
-																																																																																																																															 "	mov %ebx, " AT(24) "; mov %esp, " AT(32) "; mov %ebp, " AT(
-																																																																																																																															     40) "\n"
-																																																																																																																																 "	mov %esi, " AT(
-																																																																																																																																     48) "; mov %edi, " AT(56) "\n"
-																																																																																																																																			       "	mov $" TEXT(LOW_STACK) ", %esp\n"
-																																																																																																																																							       "	pushfl; popl " AT(128) "; pushl $2; popfl\n"
-																																																																																																																																											       "	ljmp $0x33, $" TEXT(
-																																																																																																																																												   STUB_32) " + 1f - native_stub_32\n"
-																																																																																																																																													    ".code64\n"
-																																																																																																																																													    "1:	jmp *" AT(
-																																																																																																																																														160) "\n"
-																																																																																																																																														     "native_stub_32_end:\n");
+	"	mov %rsp, " AT(136) "\n"
+	"	mov $7, %eax; xor %edx, %edx; xrstor64 " TEXT(AREA) "\n"
+	".endm\n"
+	"native_enter_64:\n"
+	"	enter\n"
+	"	pushq " AT(128) "; popfq\n"
+	"	mov " AT(0) ", %rax; mov " AT(8) ", %rcx; mov " AT(16) ", %rdx\n"
+	"	mov " AT(24) ", %rbx; mov " AT(32) ", %rsp; mov " AT(40) ", %rbp\n"
+	"	mov " AT(48) ", %rsi; mov " AT(56) ", %rdi; mov " AT(64) ", %r8\n"
+	"	mov " AT(72) ", %r9; mov " AT(80) ", %r10; mov " AT(88) ", %r11\n"
+	"	mov " AT(96) ", %r12; mov " AT(104) ", %r13; mov " AT(112) ", %r14\n"
+	"	mov " AT(120) ", %r15\n"
+	"	jmp *" AT(144) "\n"
+	"native_leave_64:\n"
+	"	mov %rax, " AT(0) "; mov %rcx, " AT(8) "; mov %rdx, " AT(16) "\n"
+	"	mov %rbx, " AT(24) "; mov %rsp, " AT(32) "; mov %rbp, " AT(40) "\n"
+	"	mov %rsi, " AT(48) "; mov %rdi, " AT(56) "; mov %r8, " AT(64) "\n"
+	"	mov %r9, " AT(72) "; mov %r10, " AT(80) "; mov %r11, " AT(88) "\n"
+	"	mov %r12, " AT(96) "; mov %r13, " AT(104) "; mov %r14, " AT(112) "\n"
+	"	mov %r15, " AT(120) "\n"
+	"	mov " AT(136) ", %rsp\n"
+	"	pushfq; popq " AT(128) "\n"
+	"leave:	pushq $2; popfq\n"
+	"	mov $7, %eax; xor %edx, %edx; xsave64 " TEXT(AREA) "\n"
+	"	emms; vzeroupper\n"
+	"	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
+	"	ret\n"
+	"back:	mov " AT(136) ", %rsp\n"
+	"	jmp leave\n"
+	"native_enter_32:\n"
+	"	enter\n"
+	"	lea back(%rip), %rax; mov %rax, " AT(160) "\n"
+	"	mov $" TEXT(LOW_STACK) ", %esp\n"
+	"	pushq $0x23; pushq $" TEXT(STUB_32) "; lretq\n"
+	".code32\n"
+	"native_stub_32:\n"
+	"	mov $0x2b, %eax; mov %eax, %ds; mov %eax, %es\n"
+	"	pushl " AT(128) "; popfl\n"
+	"	mov " AT(0) ", %eax; mov " AT(8) ", %ecx; mov " AT(16) ", %edx\n"
+	"	mov " AT(24) ", %ebx; mov " AT(32) ", %esp; mov " AT(40) ", %ebp\n"
+	"	mov " AT(48) ", %esi; mov " AT(56) ", %edi\n"
+	"	jmp *" AT(144) "\n"
+	"native_stub_32_leave:\n"
+	"	mov %eax, " AT(0) "; mov %ecx, " AT(8) "; mov %edx, " AT(16) "\n"
+	"	mov %ebx, " AT(24) "; mov %esp, " AT(32) "; mov %ebp, " AT(40) "\n"
+	"	mov %esi, " AT(48) "; mov %edi, " AT(56) "\n"
+	"	mov $" TEXT(LOW_STACK) ", %esp\n"
+	"	pushfl; popl " AT(128) "; pushl $2; popfl\n"
+	"	ljmp $0x33, $" TEXT(STUB_32) " + 1f - native_stub_32\n"
+	".code64\n"
+	"1:	jmp *" AT(160) "\n"
+	"native_stub_32_end:\n");
+/* clang-format on */
 
-/* --- running an instruction on the CPU
- * ---------------------------------------------------------- */
+/* --- running an instruction on the CPU --- */
 
 static uint64_t random_state;
 
@@ -228,8 +199,7 @@ static void native_run(bool wide, const uint8_t *bytes, unsigned length)
 		native_enter_32();
 }
 
-/* --- the instructions
- * ---------------------------------------------------------------------------- */
+/* --- the instructions --- */
 
 #define SIZED	 (1u << 0) /* 16, 32 and 64 bits */
 #define NARROW	 (1u << 1) /* not 16 bits */
@@ -481,8 +451,7 @@ static const struct row rows[] = {
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
-/* --- making a case
- * ------------------------------------------------------------------------------- */
+/* --- making a case --- */
 
 struct form {
 	const struct row *row;
@@ -669,8 +638,7 @@ static void make_form(struct form *form, const struct row *row, bool wide)
 		emit(form, random_64(), immediate_bytes(form));
 }
 
-/* --- state
- * --------------------------------------------------------------------------------------- */
+/* --- state --- */
 
 struct machine {
 	uint64_t general[16];
@@ -825,8 +793,7 @@ static enum emulate_result run_emulated(const struct form *form, struct machine 
 	return result;
 }
 
-/* --- comparing
- * ----------------------------------------------------------------------------------- */
+/* --- comparing --- */
 
 static void describe(const struct form *form, const struct machine *before, const char *what,
 		     uint64_t native, uint64_t emulated)
