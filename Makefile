@@ -111,7 +111,7 @@ $(B)/user32/libluvalley.a: $(USER_LIB:$(B)/user/%=$(B)/user32/%)
 # --- examples -------------------------------------------------------------------------------
 
 # Static, as all programs that tests carry into dom0.
-EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/luvalley-*.c))
 
 $(B)/examples/%-32: examples/%.c $(B)/user32/libluvalley.a Makefile
 	@mkdir -p $(@D)
@@ -129,9 +129,9 @@ examples: $(EXAMPLES) $(EXAMPLES:%=%-32)
 # --- tests in guests ------------------------------------------------------------------------
 
 # One program for dom0 that holds the guests; tests/guest/main.c lists what it tests.
-GUEST_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/guest/*.c tests/guest/*.S)))
+GUEST_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/guest/*.c tests/guest/*.S)) tests/tap.c)
 
-$(B)/tests/guest/%.c.o: tests/guest/%.c Makefile
+$(B)/tests/%.c.o: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(CC) $(USER_CFLAGS) -Itests -c $< -o $@
@@ -148,6 +148,21 @@ $(B)/guest/guest-tests: $(GUEST_OBJS) $(B)/user/libluvalley.a
 
 .PHONY: guest-tests
 guest-tests: $(B)/guest/guest-tests
+
+# --- tests of the KVM API ---------------------------------------------------------------------
+
+# Dynamic, because that is how a client gets the KVM face. They run on any /dev/kvm.
+KVM_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/kvm/*.c)) tests/tap.c)
+
+$(B)/dom0/kvm-tests: $(KVM_OBJS)
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(CC) -pthread $^ -o $@
+
+$(B)/user/kvm-loop: examples/kvm-loop.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(filter-out -Iinclude -Iuser,$(USER_CFLAGS)) $< -o $@
 
 # On dom0's disk, beside the tool.
 $(B)/user/luvalley-loop: $(B)/examples/luvalley-loop
