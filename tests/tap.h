@@ -17,6 +17,11 @@ struct test {
 	bool without;	  /* it runs even where the suite's needs are not met */
 };
 
+/* Entries of a table. */
+#define TEST(title, function)		    {.name = (title), .run = (function)}
+#define TEST_OF(title, function, parameter) {.name = (title), .run = (function), .argument = (parameter)}
+#define TESTS_END			    {.name = NULL}
+
 struct suite {
 	const struct test *const *groups;
 	size_t group_count;
