@@ -43,10 +43,10 @@ struct guest {
 };
 
 #define GUEST(name, bits, text) \
-	extern const uint8_t guest_##name[], guest_##name##_end[]; \
-	__asm__(".pushsection .rodata\n.code" #bits "\nguest_" #name ":\n" text \
-		"\nguest_" #name "_end:\n.code64\n.popsection"); \
-	static const struct guest name = {guest_##name, guest_##name##_end}
+	extern const uint8_t guest_code_##name[], guest_code_##name##_end[]; \
+	__asm__(".pushsection .rodata\n.code" #bits "\nguest_code_" #name ":\n" text \
+		"\nguest_code_" #name "_end:\n.code64\n.popsection"); \
+	static const struct guest name = {guest_code_##name, guest_code_##name##_end}
 
 struct vcpu {
 	int fd;
