@@ -18,9 +18,18 @@ struct test {
 };
 
 /* Entries of a table. */
-#define TEST(title, function)		    {.name = (title), .run = (function)}
-#define TEST_OF(title, function, parameter) {.name = (title), .run = (function), .argument = (parameter)}
-#define TESTS_END			    {.name = NULL}
+#define TEST(title, function)                      \
+	{                                          \
+		.name = (title), .run = (function) \
+	}
+#define TEST_OF(title, function, parameter)                                 \
+	{                                                                   \
+		.name = (title), .run = (function), .argument = (parameter) \
+	}
+#define TESTS_END            \
+	{                    \
+		.name = NULL \
+	}
 
 struct suite {
 	const struct test *const *groups;

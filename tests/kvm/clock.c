@@ -4,11 +4,11 @@
 
 #include "kvm/test.h"
 
-#define NS_A_SECOND	       1000000000ull
-#define MSR_WALL_CLOCK_NEW     0x4b564d00u
-#define MSR_SYSTEM_TIME_NEW    0x4b564d01u
+#define NS_A_SECOND		 1000000000ull
+#define MSR_WALL_CLOCK_NEW	 0x4b564d00u
+#define MSR_SYSTEM_TIME_NEW	 0x4b564d01u
 #define KVM_FEATURE_CLOCKSOURCE2 (1u << 3)
-#define KVM_LEAF	       0x40000001u
+#define KVM_LEAF		 0x40000001u
 
 /* What the guest reads (Documentation/virt/kvm/x86/msr.rst). */
 struct time_page {
@@ -19,8 +19,9 @@ struct time_page {
 	uint8_t flags, more[2];
 };
 
-GUEST(clocks, 64, "1: mov $0x4b564d01, %ecx; mov $0xc101, %eax; xor %edx, %edx; wrmsr; out %al, $0x10\n"
-		  "rdtsc; mov %eax, 0x200(%rsi); mov %edx, 0x204(%rsi); out %al, $0x10; jmp 1b");
+GUEST(clocks, 64,
+      "1: mov $0x4b564d01, %ecx; mov $0xc101, %eax; xor %edx, %edx; wrmsr; out %al, $0x10\n"
+      "rdtsc; mov %eax, 0x200(%rsi); mov %edx, 0x204(%rsi); out %al, $0x10; jmp 1b");
 
 static struct vm vm;
 
@@ -113,9 +114,9 @@ static void test_tsc_khz(int argument)
 }
 
 const struct test clock_tests[] = {
-	TEST("clock: the VM's clock", test_clock),
-	TEST("clock: kvmclock in the guest", test_kvmclock),
-	TEST("clock: KVMCLOCK_CTRL without kvmclock", test_kvmclock_off),
-	TEST("clock: the TSC's frequency", test_tsc_khz),
-	TESTS_END,
+    TEST("clock: the VM's clock", test_clock),
+    TEST("clock: kvmclock in the guest", test_kvmclock),
+    TEST("clock: KVMCLOCK_CTRL without kvmclock", test_kvmclock_off),
+    TEST("clock: the TSC's frequency", test_tsc_khz),
+    TESTS_END,
 };

@@ -8,7 +8,7 @@
 #define EXCEPTION_BP 3u
 #define DR6_B0	     0x1u
 #define DR6_BS	     0x4000u
-#define DR7_X0	     0x2u	   /* DR0, execution */
+#define DR7_X0	     0x2u	       /* DR0, execution */
 #define DR7_W0_4     (0x2u | 0xd0000u) /* DR0, writes of 4 bytes */
 
 GUEST(steps, 64, "nop; inc %eax; mov %eax, (%rsi); out %al, $0x10; nop; jmp 1f; nop; 1: hlt");
@@ -168,8 +168,8 @@ static void test_guest_registers(int argument)
 	(void)argument;
 	start(&steps, LONG);
 	MUST(ioctl(vm.vcpu[0].fd, KVM_SET_DEBUGREGS, &set));
-	debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP, CODE + 0x300,
-	      DR7_X0);
+	debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP,
+	      CODE + 0x300, DR7_X0);
 	expect_step(CODE + 1);
 	debug(0, 0, 0);
 	MUST(ioctl(vm.vcpu[0].fd, KVM_GET_DEBUGREGS, &got));
@@ -179,14 +179,14 @@ static void test_guest_registers(int argument)
 }
 
 const struct test debug_tests[] = {
-	TEST("debug: single steps", test_steps),
-	TEST("debug: single steps in real mode", test_steps_real),
-	TEST("debug: a step over MMIO", test_step_over_mmio),
-	TEST("debug: a step over CPUID", test_step_over_cpuid),
-	TEST("debug: steps through REP", test_step_string),
-	TEST("debug: software breakpoints", test_software_breakpoint),
-	TEST("debug: the guest's own INT3", test_own_breakpoint),
-	TEST("debug: hardware breakpoints", test_hardware_breakpoint),
-	TEST("debug: the guest's debug registers are not touched", test_guest_registers),
-	TESTS_END,
+    TEST("debug: single steps", test_steps),
+    TEST("debug: single steps in real mode", test_steps_real),
+    TEST("debug: a step over MMIO", test_step_over_mmio),
+    TEST("debug: a step over CPUID", test_step_over_cpuid),
+    TEST("debug: steps through REP", test_step_string),
+    TEST("debug: software breakpoints", test_software_breakpoint),
+    TEST("debug: the guest's own INT3", test_own_breakpoint),
+    TEST("debug: hardware breakpoints", test_hardware_breakpoint),
+    TEST("debug: the guest's debug registers are not touched", test_guest_registers),
+    TESTS_END,
 };

@@ -4,10 +4,10 @@
 
 #include "kvm/test.h"
 
-#define VECTOR	     0x40
-#define PORT_TIMES   0x13u
-#define SMRAM_ENTRY  0x38000u
-#define SLOT_OF_SMM  (1u << 16) /* slot 0 of address space 1 */
+#define VECTOR	    0x40
+#define PORT_TIMES  0x13u
+#define SMRAM_ENTRY 0x38000u
+#define SLOT_OF_SMM (1u << 16) /* slot 0 of address space 1 */
 
 GUEST(enabled, 64, "sti; nop; 1: out %al, $0x10; jmp 1b");
 GUEST(enabled_real, 16, "sti; nop; 1: out %al, $0x10; jmp 1b");
@@ -15,7 +15,9 @@ GUEST(disabled, 64, "out %al, $0x10; out %al, $0x11; sti; nop; out %al, $0x14; c
 GUEST(waits, 64, "sti; hlt; out %al, $0x10; cli; hlt");
 GUEST(runs, 64, "1: out %al, $0x10; jmp 1b");
 /* Reports the error code, then the RIP and the CR2 that it finds. */
-GUEST(with_error, 64, "pop %rax; out %eax, $0x13; mov %cr2, %rax; out %eax, $0x14; pop %rax; out %eax, $0x15; hlt");
+GUEST(with_error, 64,
+      "pop %rax; out %eax, $0x13; mov %cr2, %rax; out %eax, $0x14; pop %rax; out %eax, $0x15; "
+      "hlt");
 GUEST(without_error, 64, "pop %rax; out %eax, $0x15; hlt");
 GUEST(nmi_handler, 64, "out %al, $0x13; out %al, $0x14; iretq");
 
@@ -109,7 +111,8 @@ static void test_nmi(int argument)
 	vm_out(&vm, 0, PORT);
 }
 
-/* --- exceptions ------------------------------------------------------------------------------ */
+/* --- exceptions ------------------------------------------------------------------------------
+ */
 
 static void inject(uint8_t vector, bool has_error, uint32_t error)
 {
@@ -161,7 +164,8 @@ GUEST(divide, 64, "xor %ecx, %ecx; div %ecx");
 GUEST(page_fault, 64, "mov $0x123456789, %rax; mov %al, (%rax)");
 GUEST(protection, 64, "mov $0x8000000000000000, %rax; mov %al, (%rax)");
 
-static void expect_exception(const struct guest *guest, unsigned vector, uint32_t error, uint32_t cr2)
+static void expect_exception(const struct guest *guest, unsigned vector, uint32_t error,
+			     uint32_t cr2)
 {
 	start(guest, LONG);
 	vm_put(&vm, HANDLER + 0x100, vector < 8 ? &without_error : &with_error);
@@ -184,10 +188,12 @@ static void test_exceptions(int argument)
 	expect_exception(&page_fault, 14, 2, 0x23456789);
 }
 
-/* --- what the kernel page says of CR8, SMM ----------------------------------------------------- */
+/* --- what the kernel page says of CR8, SMM
+ * ----------------------------------------------------- */
 
-GUEST(priority, 64, "mov %cr8, %rax; out %eax, $0x10; mov $9, %eax; mov %rax, %cr8; out %al, $0x10\n"
-		    "mov $3, %eax; mov %rax, %cr8; out %al, $0x10");
+GUEST(priority, 64,
+      "mov %cr8, %rax; out %eax, $0x10; mov $9, %eax; mov %rax, %cr8; out %al, $0x10\n"
+      "mov $3, %eax; mov %rax, %cr8; out %al, $0x10");
 
 static void test_cr8(int argument)
 {
@@ -240,7 +246,8 @@ static void test_triple_fault_event(int argument)
 	REQUIRE(&vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT);
 	EXPECT(ioctl(vm.fd, KVM_ENABLE_CAP, &enable), 0);
 	MUST(ioctl(vm.vcpu[0].fd, KVM_GET_VCPU_EVENTS, &events));
-	EXPECT(events.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT, KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+	EXPECT(events.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT,
+	       KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
 	EXPECT(events.triple_fault.pending, 0);
 	events.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	events.triple_fault.pending = 1;
@@ -249,17 +256,17 @@ static void test_triple_fault_event(int argument)
 }
 
 const struct test event_tests[] = {
-	TEST_OF("event: KVM_INTERRUPT, real mode", test_interrupt, REAL),
-	TEST_OF("event: KVM_INTERRUPT, long mode", test_interrupt, LONG),
-	TEST("event: KVM_INTERRUPT ends HLT", test_interrupt_wakes),
-	TEST("event: the interrupt window", test_window),
-	TEST("event: an interrupt window that is open already", test_window_at_once),
-	TEST("event: KVM_NMI", test_nmi),
-	TEST("event: exceptions that the client injects", test_injected_exception),
-	TEST("event: an interrupt injected by VCPU_EVENTS", test_injected_interrupt),
-	TEST("event: exceptions go to the guest's handlers", test_exceptions),
-	TEST("event: CR8 and KVM_EXIT_SET_TPR", test_cr8),
-	TEST("event: KVM_SMI", test_smi),
-	TEST("event: a triple fault that the client injects", test_triple_fault_event),
-	TESTS_END,
+    TEST_OF("event: KVM_INTERRUPT, real mode", test_interrupt, REAL),
+    TEST_OF("event: KVM_INTERRUPT, long mode", test_interrupt, LONG),
+    TEST("event: KVM_INTERRUPT ends HLT", test_interrupt_wakes),
+    TEST("event: the interrupt window", test_window),
+    TEST("event: an interrupt window that is open already", test_window_at_once),
+    TEST("event: KVM_NMI", test_nmi),
+    TEST("event: exceptions that the client injects", test_injected_exception),
+    TEST("event: an interrupt injected by VCPU_EVENTS", test_injected_interrupt),
+    TEST("event: exceptions go to the guest's handlers", test_exceptions),
+    TEST("event: CR8 and KVM_EXIT_SET_TPR", test_cr8),
+    TEST("event: KVM_SMI", test_smi),
+    TEST("event: a triple fault that the client injects", test_triple_fault_event),
+    TESTS_END,
 };

@@ -7,7 +7,7 @@
 static struct vm vm;
 
 /* The same code for each mode, of which "modes" takes one. */
-#define GUESTS(name, text) \
+#define GUESTS(name, text)          \
 	GUEST(name##_16, 16, text); \
 	GUEST(name##_32, 32, text); \
 	GUEST(name##_64, 64, text); \
@@ -19,11 +19,13 @@ GUESTS(in, "mov $0x55555555, %eax; in $0x11, %al; out %eax, $0x10; mov $0x8765, 
 	   "in %dx, %ax; out %eax, $0x10; in %dx, %eax; out %eax, $0x10; hlt");
 GUESTS(halt, "hlt; mov $7, %al; out %al, $0x10; hlt");
 GUESTS(triple_fault, "ud2");
-GUEST(string, 64, "mov $5, %ecx; mov $0x10, %dx; cld; rep outsb\n"
-		  "lea 0xfb(%rsi), %rdi; mov $3, %ecx; mov $0x11, %dx; rep insw\n"
-		  "mov %rdi, %rax; out %eax, $0x12; hlt");
-GUEST(string_many, 64, "lea 0x800(%rsi), %rdi; mov $0x480, %ecx; mov $0x11, %dx; cld; rep insl\n"
-		       "mov %edi, %eax; out %eax, $0x12; hlt");
+GUEST(string, 64,
+      "mov $5, %ecx; mov $0x10, %dx; cld; rep outsb\n"
+      "lea 0xfb(%rsi), %rdi; mov $3, %ecx; mov $0x11, %dx; rep insw\n"
+      "mov %rdi, %rax; out %eax, $0x12; hlt");
+GUEST(string_many, 64,
+      "lea 0x800(%rsi), %rdi; mov $0x480, %ecx; mov $0x11, %dx; cld; rep insl\n"
+      "mov %edi, %eax; out %eax, $0x12; hlt");
 
 static void expect_io(unsigned direction, unsigned port, unsigned size, uint32_t value)
 {
@@ -67,7 +69,8 @@ static void test_in(int mode)
 }
 
 /* How many elements an exit carries is KVM's choice; their order is not. */
-static void string_io(unsigned direction, unsigned port, unsigned size, unsigned total, uint8_t *data)
+static void string_io(unsigned direction, unsigned port, unsigned size, unsigned total,
+		      uint8_t *data)
 {
 	while (total) {
 		struct kvm_run *run = vm_run(&vm, 0, KVM_EXIT_IO);
@@ -77,7 +80,8 @@ static void string_io(unsigned direction, unsigned port, unsigned size, unsigned
 		EXPECT(run->io.port, port);
 		EXPECT(run->io.size, size);
 		CHECK(bytes && bytes <= total, "%u bytes, with %u to go", bytes, total);
-		CHECK(run->io.data_offset + bytes <= vm.vcpu[0].run_size, "data behind the pages");
+		CHECK(run->io.data_offset + bytes <= vm.vcpu[0].run_size,
+		      "data behind the pages");
 		if (direction == KVM_EXIT_IO_IN)
 			memcpy(io_data(run), data, bytes);
 		else
@@ -141,7 +145,8 @@ static void test_triple_fault(int mode)
 	vm_run(&vm, 0, KVM_EXIT_SHUTDOWN);
 }
 
-/* --- MMIO ------------------------------------------------------------------------------------ */
+/* --- MMIO ------------------------------------------------------------------------------------
+ */
 
 GUEST(mmio_widths, 64,
       "mov $0x1122334455667788, %rax\n"
@@ -149,28 +154,35 @@ GUEST(mmio_widths, 64,
       "mov (%rdi), %al; out %eax, $0x10; mov 2(%rdi), %ax; out %eax, $0x10\n"
       "mov 4(%rdi), %eax; out %eax, $0x10; mov 8(%rdi), %rax; out %eax, $0x10\n"
       "shr $32, %rax; out %eax, $0x10; hlt");
-GUEST(mmio_real, 16, "mov $0x1234, %ax; mov %ax, %es:(%di); mov %es:2(%di), %al; out %al, $0x10; hlt");
-GUEST(mmio_protected, 32, "movl $0x12345678, (%edi); movb 5(%edi), %ah; movb %ah, %al; out %al, $0x10; hlt");
+GUEST(mmio_real, 16,
+      "mov $0x1234, %ax; mov %ax, %es:(%di); mov %es:2(%di), %al; out %al, $0x10; hlt");
+GUEST(mmio_protected, 32,
+      "movl $0x12345678, (%edi); movb 5(%edi), %ah; movb %ah, %al; out %al, $0x10; hlt");
 GUEST(mmio_extend, 64,
       "movzbl (%rdi), %eax; out %eax, $0x10; movsbl (%rdi), %eax; out %eax, $0x10\n"
       "movswq (%rdi), %rax; shr $32, %rax; out %eax, $0x10; hlt");
-GUEST(mmio_modify, 64,
-      "mov $3, %eax; add %eax, (%rdi); orb $0x80, 1(%rdi); xchg %eax, 4(%rdi); out %eax, $0x10\n"
-      "incl (%rdi); lock btsl $4, (%rdi); setc %al; out %al, $0x10; hlt");
+GUEST(
+    mmio_modify, 64,
+    "mov $3, %eax; add %eax, (%rdi); orb $0x80, 1(%rdi); xchg %eax, 4(%rdi); out %eax, $0x10\n"
+    "incl (%rdi); lock btsl $4, (%rdi); setc %al; out %al, $0x10; hlt");
 GUEST(mmio_test, 64,
-      "cmpl $5, (%rdi); sete %al; out %al, $0x10; testb $1, (%rdi); setnz %al; out %al, $0x10; hlt");
+      "cmpl $5, (%rdi); sete %al; out %al, $0x10; testb $1, (%rdi); setnz %al; out %al, $0x10; "
+      "hlt");
 GUEST(mmio_copy, 64,
       "cld; mov $2, %ecx; xchg %rsi, %rdi; rep movsl\n" /* from MMIO to memory */
       "mov $2, %ecx; lea -8(%rdi), %rbx; lea 0x80(%rsi), %rdi; mov %rbx, %rsi; rep movsl\n"
       "mov $0x5a5a, %eax; mov $3, %ecx; rep stosw; mov %rdi, %rax; out %eax, $0x10; hlt");
-GUEST(mmio_crossing, 64, "mov $0x1122334455667788, %rax; mov %rax, 0xffc(%rdi); mov 0xffe(%rdi), %eax\n"
-			 "out %eax, $0x10; hlt");
-GUEST(mmio_boundary, 64, "mov $0x1122334455667788, %rax; mov $0x1ffffc, %ebx; mov %rax, (%rbx)\n"
-			 "mov (%rbx), %rax; out %eax, $0x10; shr $32, %rax; out %eax, $0x10; hlt");
+GUEST(mmio_crossing, 64,
+      "mov $0x1122334455667788, %rax; mov %rax, 0xffc(%rdi); mov 0xffe(%rdi), %eax\n"
+      "out %eax, $0x10; hlt");
+GUEST(mmio_boundary, 64,
+      "mov $0x1122334455667788, %rax; mov $0x1ffffc, %ebx; mov %rax, (%rbx)\n"
+      "mov (%rbx), %rax; out %eax, $0x10; shr $32, %rax; out %eax, $0x10; hlt");
 GUEST(mmio_stack, 64, "push (%rdi); pop %rax; out %eax, $0x10; push %rax; pop 8(%rdi); hlt");
 GUEST(mmio_vector, 64, "movdqu (%rsi), %xmm0; movdqu %xmm0, (%rdi); hlt");
 GUEST(mmio_fetch, 64, "jmp *%rdi");
-GUEST(mmio_locked, 64, "mov $1, %eax; mov $9, %ecx; lock cmpxchg %ecx, (%rdi); out %eax, $0x10; hlt");
+GUEST(mmio_locked, 64,
+      "mov $1, %eax; mov $9, %ecx; lock cmpxchg %ecx, (%rdi); out %eax, $0x10; hlt");
 
 static void mmio_start(const struct guest *guest, enum mode mode)
 {
@@ -350,9 +362,12 @@ static void test_mmio_fetch(int argument)
 	EXPECT(vm_regs(&vm, 0).rip, MMIO);
 }
 
-/* --- what else the page says, hypercalls, memory between two runs ----------------------------- */
+/* --- what else the page says, hypercalls, memory between two runs
+ * ----------------------------- */
 
-GUEST(flags, 64, "sti; out %al, $0x10; cli; out %al, $0x10; mov $5, %eax; mov %rax, %cr8; out %al, $0x10; hlt");
+GUEST(flags, 64,
+      "sti; out %al, $0x10; cli; out %al, $0x10; mov $5, %eax; mov %rax, %cr8; out %al, $0x10; "
+      "hlt");
 GUEST(hypercall, 64, "mov $0x7777, %eax; vmmcall; out %eax, $0x10; hlt");
 GUEST(loads, 64, "1: mov (%rsi), %eax; out %eax, $0x10; incl (%rsi); jmp 1b");
 GUEST(patched, 64, "1: mov $1, %eax; out %eax, $0x10; jmp 1b");
@@ -411,36 +426,36 @@ static void test_code_between(int argument)
 }
 
 const struct test exit_tests[] = {
-	TEST_OF("exit: OUT of each width, real mode", test_out, REAL),
-	TEST_OF("exit: OUT of each width, protected mode", test_out, PROTECTED),
-	TEST_OF("exit: OUT of each width, long mode", test_out, LONG),
-	TEST_OF("exit: IN of each width, real mode", test_in, REAL),
-	TEST_OF("exit: IN of each width, protected mode", test_in, PROTECTED),
-	TEST_OF("exit: IN of each width, long mode", test_in, LONG),
-	TEST("exit: REP OUTS and REP INS", test_string),
-	TEST("exit: REP INS over three pages", test_string_many),
-	TEST_OF("exit: HLT, real mode", test_halt, REAL),
-	TEST_OF("exit: HLT, protected mode", test_halt, PROTECTED),
-	TEST_OF("exit: HLT, long mode", test_halt, LONG),
-	TEST_OF("exit: SHUTDOWN, real mode", test_triple_fault, REAL),
-	TEST_OF("exit: SHUTDOWN, protected mode", test_triple_fault, PROTECTED),
-	TEST_OF("exit: SHUTDOWN, long mode", test_triple_fault, LONG),
-	TEST("exit: MMIO of each width", test_mmio_widths),
-	TEST("exit: MMIO in real mode", test_mmio_real),
-	TEST("exit: MMIO in protected mode", test_mmio_protected),
-	TEST("exit: MMIO loads that extend", test_mmio_extend),
-	TEST("exit: MMIO read-modify-write", test_mmio_modify),
-	TEST("exit: MMIO compared and tested", test_mmio_test),
-	TEST("exit: MMIO by string instructions", test_mmio_copy),
-	TEST("exit: MMIO across a page", test_mmio_crossing),
-	TEST("exit: MMIO across the end of memory", test_mmio_boundary),
-	TEST("exit: MMIO by PUSH and POP", test_mmio_stack),
-	TEST("exit: MMIO of 16 bytes", test_mmio_vector),
-	TEST("exit: MMIO by LOCK CMPXCHG", test_mmio_locked),
-	TEST("exit: code in MMIO space is an emulation error", test_mmio_fetch),
-	TEST("exit: fields of kvm_run", test_page_fields),
-	TEST("exit: an unknown hypercall returns to the guest", test_hypercall),
-	TEST("exit: client and guest see each other's writes", test_memory_between),
-	TEST("exit: the client changes the guest's code", test_code_between),
-	TESTS_END,
+    TEST_OF("exit: OUT of each width, real mode", test_out, REAL),
+    TEST_OF("exit: OUT of each width, protected mode", test_out, PROTECTED),
+    TEST_OF("exit: OUT of each width, long mode", test_out, LONG),
+    TEST_OF("exit: IN of each width, real mode", test_in, REAL),
+    TEST_OF("exit: IN of each width, protected mode", test_in, PROTECTED),
+    TEST_OF("exit: IN of each width, long mode", test_in, LONG),
+    TEST("exit: REP OUTS and REP INS", test_string),
+    TEST("exit: REP INS over three pages", test_string_many),
+    TEST_OF("exit: HLT, real mode", test_halt, REAL),
+    TEST_OF("exit: HLT, protected mode", test_halt, PROTECTED),
+    TEST_OF("exit: HLT, long mode", test_halt, LONG),
+    TEST_OF("exit: SHUTDOWN, real mode", test_triple_fault, REAL),
+    TEST_OF("exit: SHUTDOWN, protected mode", test_triple_fault, PROTECTED),
+    TEST_OF("exit: SHUTDOWN, long mode", test_triple_fault, LONG),
+    TEST("exit: MMIO of each width", test_mmio_widths),
+    TEST("exit: MMIO in real mode", test_mmio_real),
+    TEST("exit: MMIO in protected mode", test_mmio_protected),
+    TEST("exit: MMIO loads that extend", test_mmio_extend),
+    TEST("exit: MMIO read-modify-write", test_mmio_modify),
+    TEST("exit: MMIO compared and tested", test_mmio_test),
+    TEST("exit: MMIO by string instructions", test_mmio_copy),
+    TEST("exit: MMIO across a page", test_mmio_crossing),
+    TEST("exit: MMIO across the end of memory", test_mmio_boundary),
+    TEST("exit: MMIO by PUSH and POP", test_mmio_stack),
+    TEST("exit: MMIO of 16 bytes", test_mmio_vector),
+    TEST("exit: MMIO by LOCK CMPXCHG", test_mmio_locked),
+    TEST("exit: code in MMIO space is an emulation error", test_mmio_fetch),
+    TEST("exit: fields of kvm_run", test_page_fields),
+    TEST("exit: an unknown hypercall returns to the guest", test_hypercall),
+    TEST("exit: client and guest see each other's writes", test_memory_between),
+    TEST("exit: the client changes the guest's code", test_code_between),
+    TESTS_END,
 };

@@ -4,49 +4,63 @@
 
 #include "kvm/test.h"
 
-#define IOAPIC	     0xfec00000u
-#define PIC_VECTOR   0x20u
-#define PORT_PIC     0x13u /* the handlers report here */
-#define PORT_IOAPIC  0x14u
-#define PINS	     24u
-#define EDGE_PIN     18u /* beyond the PIC's lines */
-#define LEVEL_PIN    19u
+#define IOAPIC	    0xfec00000u
+#define PIC_VECTOR  0x20u
+#define PORT_PIC    0x13u /* the handlers report here */
+#define PORT_IOAPIC 0x14u
+#define PINS	    24u
+#define EDGE_PIN    18u /* beyond the PIC's lines */
+#define LEVEL_PIN   19u
 
 /* ICW1 to 4 of both PICs, IRQs 0 to 15 to vectors 20h and 28h; then the mask in BL, BH. */
-#define PIC_INIT \
-	"mov $0x11, %al; out %al, $0x20; out %al, $0xa0; mov $0x20, %al; out %al, $0x21\n" \
-	"mov $0x28, %al; out %al, $0xa1; mov $4, %al; out %al, $0x21; mov $2, %al; out %al, $0xa1\n" \
-	"mov $1, %al; out %al, $0x21; out %al, $0xa1; mov %bl, %al; out %al, $0x21; mov %bh, %al\n" \
+#define PIC_INIT                                                                               \
+	"mov $0x11, %al; out %al, $0x20; out %al, $0xa0; mov $0x20, %al; out %al, $0x21\n"     \
+	"mov $0x28, %al; out %al, $0xa1; mov $4, %al; out %al, $0x21; mov $2, %al; out %al, "  \
+	"$0xa1\n"                                                                              \
+	"mov $1, %al; out %al, $0x21; out %al, $0xa1; mov %bl, %al; out %al, $0x21; mov %bh, " \
+	"%al\n"                                                                                \
 	"out %al, $0xa1\n"
 
 /* The local APIC enabled by its spurious vector register. */
 #define APIC_ENABLE "mov $0xfee00000, %r15d; movl $0x1ff, 0xf0(%r15)\n"
 
 /* Redirection entry EBX: low half in ECX, high half 0, to APIC 0. */
-#define IOAPIC_ENTRY \
-	"mov $0xfec00000, %r14d; lea 0x11(,%rbx,2), %eax; mov %eax, (%r14); movl $0, 0x10(%r14)\n" \
+#define IOAPIC_ENTRY                                                                   \
+	"mov $0xfec00000, %r14d; lea 0x11(,%rbx,2), %eax; mov %eax, (%r14); movl $0, " \
+	"0x10(%r14)\n"                                                                 \
 	"lea 0x10(,%rbx,2), %eax; mov %eax, (%r14); mov %ecx, 0x10(%r14)\n"
 
 GUEST(pic_halt, 64, PIC_INIT "sti; out %al, $0x10; 1: hlt; jmp 1b");
 GUEST(pic_spin, 64, PIC_INIT "sti; out %al, $0x10; 1: pause; jmp 1b");
-GUEST(pic_ports, 64, "in $0x21, %al; out %al, $0x10; in $0xa1, %al; out %al, $0x10; mov $0xa, %al\n"
-		     "out %al, $0x20; in $0x20, %al; out %al, $0x10; mov $0x55, %al; out %al, $0x21; out %al, $0x10");
+GUEST(pic_ports, 64,
+      "in $0x21, %al; out %al, $0x10; in $0xa1, %al; out %al, $0x10; mov $0xa, %al\n"
+      "out %al, $0x20; in $0x20, %al; out %al, $0x10; mov $0x55, %al; out %al, $0x21; out %al, "
+      "$0x10");
 GUEST(ioapic, 64, APIC_ENABLE IOAPIC_ENTRY "sti; out %al, $0x10; 1: hlt; jmp 1b");
 GUEST(ioapic_registers, 64,
       "mov $0xfec00000, %edi; movl $1, (%rdi); mov 0x10(%rdi), %eax; out %eax, $0x10\n"
       "movl $0x12, (%rdi); mov 0x10(%rdi), %eax; out %eax, $0x10; movl $0x55, 0x10(%rdi)\n"
       "movl $0, (%rdi); movl $0x03000000, 0x10(%rdi); mov 0x10(%rdi), %eax; out %eax, $0x10");
-GUEST(pic_handler, 64, "push %rax; mov $0x20, %al; out %al, $0x20; out %al, $0x13; pop %rax; iretq");
-GUEST(slave_handler, 64, "push %rax; mov $0x20, %al; out %al, $0xa0; out %al, $0x20; out %al, $0x13; pop %rax; iretq");
+GUEST(pic_handler, 64,
+      "push %rax; mov $0x20, %al; out %al, $0x20; out %al, $0x13; pop %rax; iretq");
+GUEST(slave_handler, 64,
+      "push %rax; mov $0x20, %al; out %al, $0xa0; out %al, $0x20; out %al, $0x13; pop %rax; "
+      "iretq");
 GUEST(apic_handler, 64, "out %al, $0x14; movl $0, 0xb0(%r15); iretq");
-GUEST(pit, 64, PIC_INIT "mov $0x34, %al; out %al, $0x43; mov $0x50, %al; out %al, $0x40; mov $0x12, %al\n"
-			"out %al, $0x40; sti; out %al, $0x10; 1: hlt; jmp 1b");
-GUEST(pit_reads, 64, "mov $0xb6, %al; out %al, $0x43; xor %eax, %eax; out %al, $0x42; mov $0xff, %al; out %al, $0x42\n"
-		     "in $0x61, %al; or $1, %al; out %al, $0x61\n"
-		     "mov $0x80, %al; out %al, $0x43; in $0x42, %al; mov %al, %ah; in $0x42, %al; xchg %al, %ah\n"
-		     "out %ax, $0x10; mov $200000, %ecx; 1: loop 1b\n"
-		     "mov $0x80, %al; out %al, $0x43; in $0x42, %al; mov %al, %ah; in $0x42, %al; xchg %al, %ah\n"
-		     "out %ax, $0x10; hlt");
+GUEST(pit, 64,
+      PIC_INIT
+      "mov $0x34, %al; out %al, $0x43; mov $0x50, %al; out %al, $0x40; mov $0x12, %al\n"
+      "out %al, $0x40; sti; out %al, $0x10; 1: hlt; jmp 1b");
+GUEST(pit_reads, 64,
+      "mov $0xb6, %al; out %al, $0x43; xor %eax, %eax; out %al, $0x42; mov $0xff, %al; out "
+      "%al, $0x42\n"
+      "in $0x61, %al; or $1, %al; out %al, $0x61\n"
+      "mov $0x80, %al; out %al, $0x43; in $0x42, %al; mov %al, %ah; in $0x42, %al; xchg %al, "
+      "%ah\n"
+      "out %ax, $0x10; mov $200000, %ecx; 1: loop 1b\n"
+      "mov $0x80, %al; out %al, $0x43; in $0x42, %al; mov %al, %ah; in $0x42, %al; xchg %al, "
+      "%ah\n"
+      "out %ax, $0x10; hlt");
 
 static struct vm vm;
 
@@ -83,7 +97,8 @@ static void start(const struct guest *guest, uint64_t rbx, uint64_t rcx)
 	vm_set_regs(&vm, 0, &regs);
 }
 
-/* --- creating, getting, setting --------------------------------------------------------------- */
+/* --- creating, getting, setting
+ * --------------------------------------------------------------- */
 
 static void test_create(int argument)
 {
@@ -111,7 +126,8 @@ static void test_create(int argument)
 static void test_chips(int argument)
 {
 	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_SLAVE};
-	struct kvm_pic_state pic = {.irq_base = 0x70, .imr = 0xa5, .init4 = 1, .elcr = 0x0c, .elcr_mask = 0xde};
+	struct kvm_pic_state pic = {
+	    .irq_base = 0x70, .imr = 0xa5, .init4 = 1, .elcr = 0x0c, .elcr_mask = 0xde};
 
 	(void)argument;
 	vm_create_with_irqchip(&vm);
@@ -149,7 +165,8 @@ static void test_ioapic_state(int argument)
 	EXPECT(chip.chip.ioapic.ioregsel, 0x12);
 }
 
-/* --- the PIC --------------------------------------------------------------------------------- */
+/* --- the PIC ---------------------------------------------------------------------------------
+ */
 
 static void test_pic_ports(int argument)
 {
@@ -218,7 +235,8 @@ static void test_line_status(int argument)
 	CHECK(line_status(5, 1) > 0, "an edge after the EOI was not delivered");
 }
 
-/* --- the I/O APIC ---------------------------------------------------------------------------- */
+/* --- the I/O APIC ----------------------------------------------------------------------------
+ */
 
 static void test_ioapic_registers(int argument)
 {
@@ -282,7 +300,8 @@ static void test_ioapic_masked(int argument)
 	CHECK(line_status(24, 1) < 0, "a line that is not there was delivered");
 }
 
-/* --- the PIT --------------------------------------------------------------------------------- */
+/* --- the PIT ---------------------------------------------------------------------------------
+ */
 
 static void create_with_pit(void)
 {
@@ -341,20 +360,20 @@ static void test_pit_state(int argument)
 }
 
 const struct test irqchip_tests[] = {
-	TEST("irqchip: creating it, and being without it", test_create),
-	TEST("irqchip: PIC state", test_chips),
-	TEST("irqchip: I/O APIC state", test_ioapic_state),
-	TEST("irqchip: the PIC's ports", test_pic_ports),
-	TEST_OF("irqchip: PIC interrupts wake the guest", test_pic, 0),
-	TEST_OF("irqchip: PIC interrupts reach a guest that runs", test_pic, 1),
-	TEST("irqchip: PIC, masked", test_pic_masked),
-	TEST("irqchip: KVM_IRQ_LINE_STATUS", test_line_status),
-	TEST("irqchip: the I/O APIC's registers", test_ioapic_registers),
-	TEST("irqchip: I/O APIC, edges", test_ioapic_edge),
-	TEST("irqchip: I/O APIC, levels", test_ioapic_level),
-	TEST("irqchip: I/O APIC, masked", test_ioapic_masked),
-	TEST("irqchip: PIT interrupts", test_pit_interrupts),
-	TEST("irqchip: PIT counters", test_pit_counts),
-	TEST("irqchip: PIT state", test_pit_state),
-	TESTS_END,
+    TEST("irqchip: creating it, and being without it", test_create),
+    TEST("irqchip: PIC state", test_chips),
+    TEST("irqchip: I/O APIC state", test_ioapic_state),
+    TEST("irqchip: the PIC's ports", test_pic_ports),
+    TEST_OF("irqchip: PIC interrupts wake the guest", test_pic, 0),
+    TEST_OF("irqchip: PIC interrupts reach a guest that runs", test_pic, 1),
+    TEST("irqchip: PIC, masked", test_pic_masked),
+    TEST("irqchip: KVM_IRQ_LINE_STATUS", test_line_status),
+    TEST("irqchip: the I/O APIC's registers", test_ioapic_registers),
+    TEST("irqchip: I/O APIC, edges", test_ioapic_edge),
+    TEST("irqchip: I/O APIC, levels", test_ioapic_level),
+    TEST("irqchip: I/O APIC, masked", test_ioapic_masked),
+    TEST("irqchip: PIT interrupts", test_pit_interrupts),
+    TEST("irqchip: PIT counters", test_pit_counts),
+    TEST("irqchip: PIT state", test_pit_state),
+    TESTS_END,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Getting a thread out of KVM_RUN: immediate_exit and signals; what was begun is completed first. */
+/* Getting a thread out of KVM_RUN: immediate_exit and signals; what was begun is completed
+ * first. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
@@ -114,7 +115,8 @@ static void test_complete_modify(int argument)
 	vm_out(&vm, 0, PORT);
 }
 
-/* --- signals --------------------------------------------------------------------------------- */
+/* --- signals ---------------------------------------------------------------------------------
+ */
 
 static atomic_uint handled, ended;
 static atomic_bool stop;
@@ -157,7 +159,8 @@ static void test_alarm(int flags)
 	CHECK(vm.memory[DATA] || vm.memory[DATA + 1], "the guest did not run");
 }
 
-/* After each handled signal "ended" grows: whenever it comes, this RUN or the next one ends by it. */
+/* After each handled signal "ended" grows: whenever it comes, this RUN or the next one ends by
+ * it. */
 static void run_until_stopped(struct vm *which)
 {
 	runner = pthread_self();
@@ -278,19 +281,19 @@ static void test_threads(int argument)
 }
 
 const struct test kick_tests[] = {
-	TEST("kick: immediate_exit keeps the guest from running", test_immediate),
-	TEST("kick: IN is completed", test_complete_in),
-	TEST("kick: OUT is completed", test_complete_out),
-	TEST("kick: an MMIO load is completed", test_complete_load),
-	TEST("kick: an MMIO store is completed", test_complete_store),
-	TEST("kick: an MMIO read-modify-write is completed", test_complete_modify),
-	TEST_OF("kick: a signal's handler ends RUN", test_alarm, 0),
-	TEST_OF("kick: a signal's handler ends RUN, with SA_RESTART", test_alarm, SA_RESTART),
-	TEST_OF("kick: none of many kicks is lost", test_kicks, 1),
-	TEST_OF("kick: none of many kicks is lost among exits", test_kicks, 0),
-	TEST("kick: immediate_exit stays until it is taken back", test_flag_of_other_thread),
-	TEST("kick: a signal ends RUN of a halted vCPU", test_halted),
-	TEST("kick: KVM_SET_SIGNAL_MASK", test_signal_mask),
-	TEST("kick: one vCPU, several threads", test_threads),
-	TESTS_END,
+    TEST("kick: immediate_exit keeps the guest from running", test_immediate),
+    TEST("kick: IN is completed", test_complete_in),
+    TEST("kick: OUT is completed", test_complete_out),
+    TEST("kick: an MMIO load is completed", test_complete_load),
+    TEST("kick: an MMIO store is completed", test_complete_store),
+    TEST("kick: an MMIO read-modify-write is completed", test_complete_modify),
+    TEST_OF("kick: a signal's handler ends RUN", test_alarm, 0),
+    TEST_OF("kick: a signal's handler ends RUN, with SA_RESTART", test_alarm, SA_RESTART),
+    TEST_OF("kick: none of many kicks is lost", test_kicks, 1),
+    TEST_OF("kick: none of many kicks is lost among exits", test_kicks, 0),
+    TEST("kick: immediate_exit stays until it is taken back", test_flag_of_other_thread),
+    TEST("kick: a signal ends RUN of a halted vCPU", test_halted),
+    TEST("kick: KVM_SET_SIGNAL_MASK", test_signal_mask),
+    TEST("kick: one vCPU, several threads", test_threads),
+    TESTS_END,
 };

@@ -2,8 +2,8 @@
 /*
  * kvm-tests: tests of the KVM API, as Linux's Documentation/virt/kvm/api.rst has it.
  *
- * They pass on Linux's own kvm_amd, which is how we know that they ask for the right thing, and under
- * "luvalley run". TAP; tests/tap.c has the arguments.
+ * They pass on Linux's own kvm_amd, which is how we know that they ask for the right thing, and
+ * under "luvalley run". TAP; tests/tap.c has the arguments.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,9 +11,9 @@
 #include "kvm/test.h"
 
 static const struct test *const groups[] = {
-	system_tests, fd_tests,	   memory_tests, register_tests, msr_tests,
-	exit_tests,   event_tests, debug_tests,	 kick_tests,	 irqchip_tests,
-	lapic_tests,  route_tests, smp_tests,	 clock_tests,
+    system_tests, fd_tests,    memory_tests, register_tests, msr_tests,
+    exit_tests,	  event_tests, debug_tests,  kick_tests,     irqchip_tests,
+    lapic_tests,  route_tests, smp_tests,    clock_tests,
 };
 
 static const char *missing(void)

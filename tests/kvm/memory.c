@@ -18,13 +18,15 @@
 /* RBX, from the client, is where; RCX what is written. */
 GUEST(load, 64, "1: mov (%rbx), %eax; out %eax, $0x10; jmp 1b");
 GUEST(store, 64, "1: mov %ecx, (%rbx); out %al, $0x10; jmp 1b");
-GUEST(stores, 64, "1: mov (%rsi), %rbx; test %rbx, %rbx; jz 2f; mov %ecx, (%rbx); add $8, %rsi; jmp 1b\n"
-		  "2: out %al, $0x10; mov $0xc000, %esi; jmp 1b");
+GUEST(stores, 64,
+      "1: mov (%rsi), %rbx; test %rbx, %rbx; jz 2f; mov %ecx, (%rbx); add $8, %rsi; jmp 1b\n"
+      "2: out %al, $0x10; mov $0xc000, %esi; jmp 1b");
 GUEST(call, 64, "1: call *%rbx; out %eax, $0x10; jmp 1b");
 GUEST(returns, 64, "mov $0x600d, %eax; ret");
 GUEST(all_slots, 64, "1: mov (%rbx), %eax; out %eax, $0x10; add $0x2000, %rbx; jmp 1b");
 GUEST(read_to_memory, 64, "xchg %rsi, %rdi; mov %rbx, %rdi; movsl; out %al, $0x10; hlt");
-GUEST(string_in, 64, "mov %rbx, %rdi; mov $4, %ecx; mov $0x11, %dx; cld; rep insb; out %al, $0x10; hlt");
+GUEST(string_in, 64,
+      "mov %rbx, %rdi; mov $4, %ecx; mov $0x11, %dx; cld; rep insb; out %al, $0x10; hlt");
 
 static struct vm vm;
 
@@ -224,7 +226,8 @@ static void test_readonly(int argument)
 	EXPECT(vm_slot(&vm, 1, 0, MORE, PAGE, memory), EINVAL);
 }
 
-/* --- dirty logs ------------------------------------------------------------------------------ */
+/* --- dirty logs ------------------------------------------------------------------------------
+ */
 
 static uint64_t bitmap[(MORE_SIZE / PAGE + 63) / 64];
 
@@ -302,7 +305,8 @@ static void test_log_switched(int argument)
 	expect_log(1 << 5, 0, 0);
 }
 
-/* A first read may count as a write (it does in Linux, which maps the page writable); later ones do not. */
+/* A first read may count as a write (it does in Linux, which maps the page writable); later
+ * ones do not. */
 static void test_log_reads(int argument)
 {
 	uint8_t *memory = filled(MORE_SIZE, 5);
@@ -345,10 +349,10 @@ static int clear_log(uint64_t first, uint32_t count, uint64_t mask)
 {
 	uint64_t masks[3] = {mask, mask, mask};
 	const struct kvm_clear_dirty_log clear = {
-		.slot = 1,
-		.first_page = first,
-		.num_pages = count,
-		.dirty_bitmap = masks,
+	    .slot = 1,
+	    .first_page = first,
+	    .num_pages = count,
+	    .dirty_bitmap = masks,
 	};
 
 	return failure(ioctl(vm.fd, KVM_CLEAR_DIRTY_LOG, &clear));
@@ -416,7 +420,8 @@ static void test_manual_flags(int argument)
 	EXPECT(failure(ioctl(vm.fd, KVM_ENABLE_CAP, &enable)), EINVAL);
 }
 
-/* --- others' threads, coalesced MMIO ---------------------------------------------------------- */
+/* --- others' threads, coalesced MMIO
+ * ---------------------------------------------------------- */
 
 static atomic_bool stop;
 
@@ -447,7 +452,8 @@ static void test_changed_under_way(int argument)
 	start_at(&load, MORE, 0);
 	thread_start(&vm, read_until_stopped);
 	for (unsigned i = 0; i < TOGGLES; i++) {
-		EXPECT(vm_slot(&vm, 1, i & 2 ? KVM_MEM_LOG_DIRTY_PAGES : 0, MORE, PAGE, memory), 0);
+		EXPECT(vm_slot(&vm, 1, i & 2 ? KVM_MEM_LOG_DIRTY_PAGES : 0, MORE, PAGE, memory),
+		       0);
 		if (i % 8 == 0)
 			sleep_ms(5);
 		EXPECT(vm_slot(&vm, 1, 0, 0, 0, NULL), 0);
@@ -481,24 +487,24 @@ static void test_coalesced(int argument)
 }
 
 const struct test memory_tests[] = {
-	TEST("memory: slots that cannot be", test_errors),
-	TEST("memory: slots do not overlap", test_overlap),
-	TEST("memory: what may change of a slot", test_changes),
-	TEST("memory: a slot goes and comes back", test_delete),
-	TEST("memory: all memory goes and comes back in pieces", test_split),
-	TEST("memory: a slot moves", test_move),
-	TEST("memory: the same memory twice", test_alias),
-	TEST("memory: many slots", test_many_slots),
-	TEST("memory: shared memory", test_shared),
-	TEST("memory: read-only slots", test_readonly),
-	TEST("memory: slots change while the guest runs", test_changed_under_way),
-	TEST("memory: dirty log", test_log),
-	TEST("memory: dirty log switched on and off", test_log_switched),
-	TEST("memory: reads are not in the dirty log", test_log_reads),
-	TEST("memory: emulated writes are in the dirty log", test_log_emulated),
-	TEST("memory: dirty log cleared by hand", test_log_cleared),
-	TEST("memory: dirty log initially set", test_log_initially_set),
-	TEST("memory: how the log is cleared, bad flags", test_manual_flags),
-	TEST("memory: coalesced MMIO", test_coalesced),
-	TESTS_END,
+    TEST("memory: slots that cannot be", test_errors),
+    TEST("memory: slots do not overlap", test_overlap),
+    TEST("memory: what may change of a slot", test_changes),
+    TEST("memory: a slot goes and comes back", test_delete),
+    TEST("memory: all memory goes and comes back in pieces", test_split),
+    TEST("memory: a slot moves", test_move),
+    TEST("memory: the same memory twice", test_alias),
+    TEST("memory: many slots", test_many_slots),
+    TEST("memory: shared memory", test_shared),
+    TEST("memory: read-only slots", test_readonly),
+    TEST("memory: slots change while the guest runs", test_changed_under_way),
+    TEST("memory: dirty log", test_log),
+    TEST("memory: dirty log switched on and off", test_log_switched),
+    TEST("memory: reads are not in the dirty log", test_log_reads),
+    TEST("memory: emulated writes are in the dirty log", test_log_emulated),
+    TEST("memory: dirty log cleared by hand", test_log_cleared),
+    TEST("memory: dirty log initially set", test_log_initially_set),
+    TEST("memory: how the log is cleared, bad flags", test_manual_flags),
+    TEST("memory: coalesced MMIO", test_coalesced),
+    TESTS_END,
 };

@@ -5,21 +5,25 @@
 
 #include "kvm/test.h"
 
-#define MSR_TSC		   0x10u
-#define MSR_APIC_BASE	   0x1bu
-#define MSR_MCG_CAP	   0x179u
-#define MSR_MCG_STATUS	   0x17au
-#define MSR_MCG_CTL	   0x17bu
-#define MSR_MC0_CTL	   0x400u
-#define MSR_MC0_STATUS	   0x401u
-#define MSR_EFER	   0xc0000080u
-#define MSR_UNKNOWN	   0x12345678u
-#define MSR_CORE_THREADS   0x35u
-#define LISTED_MAX	   1024u
+#define MSR_TSC		 0x10u
+#define MSR_APIC_BASE	 0x1bu
+#define MSR_MCG_CAP	 0x179u
+#define MSR_MCG_STATUS	 0x17au
+#define MSR_MCG_CTL	 0x17bu
+#define MSR_MC0_CTL	 0x400u
+#define MSR_MC0_STATUS	 0x401u
+#define MSR_EFER	 0xc0000080u
+#define MSR_UNKNOWN	 0x12345678u
+#define MSR_CORE_THREADS 0x35u
+#define LISTED_MAX	 1024u
 
 /* Addresses in DATA: 0 the index, 8 the value that is read or written. */
-GUEST(reads, 64, "1: mov (%rsi), %ecx; rdmsr; mov %eax, 8(%rsi); mov %edx, 12(%rsi); out %al, $0x10; jmp 1b");
-GUEST(writes, 64, "1: mov (%rsi), %ecx; mov 8(%rsi), %eax; mov 12(%rsi), %edx; wrmsr; out %al, $0x10; jmp 1b");
+GUEST(reads, 64,
+      "1: mov (%rsi), %ecx; rdmsr; mov %eax, 8(%rsi); mov %edx, 12(%rsi); out %al, $0x10; jmp "
+      "1b");
+GUEST(writes, 64,
+      "1: mov (%rsi), %ecx; mov 8(%rsi), %eax; mov 12(%rsi), %edx; wrmsr; out %al, $0x10; jmp "
+      "1b");
 /* #GP: drops the error code, says so, and steps over RDMSR or WRMSR. */
 GUEST(fault, 64, "add $8, %rsp; out %al, $0x13; addq $2, (%rsp); iretq");
 
@@ -59,17 +63,17 @@ static const struct {
 	uint32_t index;
 	uint64_t value;
 } values[] = {
-	{0x174, 0x10},			  /* SYSENTER_CS, ESP, EIP: 32 bits on AMD */
-	{0x175, 0x12345678},
-	{0x176, 0x01234567},
-	{0x277, 0x0007040600070406},	  /* PAT */
-	{0xc0000081, 0x0023001000000000}, /* STAR, LSTAR, CSTAR, SFMASK */
-	{0xc0000082, 0xffffffff81111111},
-	{0xc0000083, 0xffffffff82222222},
-	{0xc0000084, 0x47700},
-	{0xc0000100, 0x7f0012345678},	  /* FS.base, GS.base, the kernel's */
-	{0xc0000101, 0x7f0087654321},
-	{0xc0000102, 0xffff888087654321},
+    {0x174, 0x10}, /* SYSENTER_CS, ESP, EIP: 32 bits on AMD */
+    {0x175, 0x12345678},
+    {0x176, 0x01234567},
+    {0x277, 0x0007040600070406},      /* PAT */
+    {0xc0000081, 0x0023001000000000}, /* STAR, LSTAR, CSTAR, SFMASK */
+    {0xc0000082, 0xffffffff81111111},
+    {0xc0000083, 0xffffffff82222222},
+    {0xc0000084, 0x47700},
+    {0xc0000100, 0x7f0012345678}, /* FS.base, GS.base, the kernel's */
+    {0xc0000101, 0x7f0087654321},
+    {0xc0000102, 0xffff888087654321},
 };
 
 #define VALUES (sizeof(values) / sizeof(values[0]))
@@ -84,14 +88,15 @@ static void test_set_get(int argument)
 	(void)argument;
 	start(&reads);
 	for (size_t i = 0; i < VALUES; i++)
-		msrs.entries[i] = (struct kvm_msr_entry){.index = values[i].index, .data = values[i].value};
+		msrs.entries[i] =
+		    (struct kvm_msr_entry){.index = values[i].index, .data = values[i].value};
 	EXPECT(ioctl(vm.vcpu[0].fd, KVM_SET_MSRS, &msrs), VALUES);
 	for (size_t i = 0; i < VALUES; i++)
 		msrs.entries[i].data = 0;
 	EXPECT(ioctl(vm.vcpu[0].fd, KVM_GET_MSRS, &msrs), VALUES);
 	for (size_t i = 0; i < VALUES; i++) {
-		CHECK(msrs.entries[i].data == values[i].value, "MSR %#x is %#llx", values[i].index,
-		      msrs.entries[i].data);
+		CHECK(msrs.entries[i].data == values[i].value, "MSR %#x is %#llx",
+		      values[i].index, msrs.entries[i].data);
 		EXPECT(guest_reads(values[i].index), values[i].value);
 	}
 }
@@ -115,8 +120,9 @@ static void test_short_count(int argument)
 	struct {
 		struct kvm_msrs header;
 		struct kvm_msr_entry entries[3];
-	} msrs = {.header.nmsrs = 3,
-		  .entries = {{.index = 0x174, .data = 8}, {.index = MSR_UNKNOWN}, {.index = 0x175}}};
+	} msrs = {
+	    .header.nmsrs = 3,
+	    .entries = {{.index = 0x174, .data = 8}, {.index = MSR_UNKNOWN}, {.index = 0x175}}};
 
 	(void)argument;
 	start(&reads);
@@ -130,7 +136,8 @@ static void test_short_count(int argument)
 	EXPECT(failure(ioctl(vm.vcpu[0].fd, KVM_SET_MSRS, &msrs)), E2BIG);
 }
 
-/* What is listed can be read, and written with what was read: QEMU's migration does just that. */
+/* What is listed can be read, and written with what was read: QEMU's migration does just that.
+ */
 static void test_listed(int argument)
 {
 	struct {
@@ -145,9 +152,10 @@ static void test_listed(int argument)
 		uint32_t index = listed.list.indices[i];
 		uint64_t value;
 
-		CHECK(msr_read(vm.vcpu[0].fd, index, &value) == 0, "MSR %#x cannot be read", index);
-		CHECK(msr_write(vm.vcpu[0].fd, index, value) == 0, "MSR %#x cannot be written with %#" PRIx64,
-		      index, value);
+		CHECK(msr_read(vm.vcpu[0].fd, index, &value) == 0, "MSR %#x cannot be read",
+		      index);
+		CHECK(msr_write(vm.vcpu[0].fd, index, value) == 0,
+		      "MSR %#x cannot be written with %#" PRIx64, index, value);
 	}
 }
 
@@ -170,8 +178,10 @@ static void test_tsc(int argument)
 	EXPECT(msr_read(vm.vcpu[0].fd, MSR_TSC, &first), 0);
 	seen = guest_reads(MSR_TSC);
 	EXPECT(msr_read(vm.vcpu[0].fd, MSR_TSC, &second), 0);
-	CHECK(first >= 1ull << 50 && seen > first && second > seen && second < (1ull << 50) + (1ull << 40),
-	      "read as %#" PRIx64 ", in the guest %#" PRIx64 ", as %#" PRIx64, first, seen, second);
+	CHECK(first >= 1ull << 50 && seen > first && second > seen &&
+		  second < (1ull << 50) + (1ull << 40),
+	      "read as %#" PRIx64 ", in the guest %#" PRIx64 ", as %#" PRIx64, first, seen,
+	      second);
 }
 
 static void test_efer(int argument)
@@ -237,9 +247,13 @@ static void test_mce(int argument)
 static void test_filter(int argument)
 {
 	uint8_t none[1] = {0};
-	struct kvm_enable_cap enable = {.cap = KVM_CAP_X86_USER_SPACE_MSR, .args = {KVM_MSR_EXIT_REASON_FILTER}};
+	struct kvm_enable_cap enable = {.cap = KVM_CAP_X86_USER_SPACE_MSR,
+					.args = {KVM_MSR_EXIT_REASON_FILTER}};
 	struct kvm_msr_filter filter = {
-		.ranges[0] = {.flags = KVM_MSR_FILTER_READ, .nmsrs = 1, .base = MSR_CORE_THREADS, .bitmap = none},
+	    .ranges[0] = {.flags = KVM_MSR_FILTER_READ,
+			  .nmsrs = 1,
+			  .base = MSR_CORE_THREADS,
+			  .bitmap = none},
 	};
 	struct kvm_run *run;
 
@@ -264,16 +278,16 @@ static void test_filter(int argument)
 }
 
 const struct test msr_tests[] = {
-	TEST("msr: set, got, and read by the guest", test_set_get),
-	TEST("msr: written by the guest", test_guest_writes),
-	TEST("msr: counts say how many were done", test_short_count),
-	TEST("msr: each listed MSR can be read and written", test_listed),
-	TEST_OF("msr: an unknown one is read in the guest: #GP", test_unknown_in_guest, 0),
-	TEST_OF("msr: an unknown one is written in the guest: #GP", test_unknown_in_guest, 1),
-	TEST("msr: TSC", test_tsc),
-	TEST("msr: EFER", test_efer),
-	TEST("msr: APIC base", test_apic_base),
-	TEST("msr: machine check banks", test_mce),
-	TEST("msr: reads that the client answers", test_filter),
-	TESTS_END,
+    TEST("msr: set, got, and read by the guest", test_set_get),
+    TEST("msr: written by the guest", test_guest_writes),
+    TEST("msr: counts say how many were done", test_short_count),
+    TEST("msr: each listed MSR can be read and written", test_listed),
+    TEST_OF("msr: an unknown one is read in the guest: #GP", test_unknown_in_guest, 0),
+    TEST_OF("msr: an unknown one is written in the guest: #GP", test_unknown_in_guest, 1),
+    TEST("msr: TSC", test_tsc),
+    TEST("msr: EFER", test_efer),
+    TEST("msr: APIC base", test_apic_base),
+    TEST("msr: machine check banks", test_mce),
+    TEST("msr: reads that the client answers", test_filter),
+    TESTS_END,
 };

@@ -5,21 +5,23 @@
 
 #include "kvm/test.h"
 
-#define XSAVE_FCW     0
-#define XSAVE_MXCSR   24
-#define XSAVE_ST0     32
-#define XSAVE_XMM0    160
-#define XSAVE_HEADER  512
-#define XSAVE_YMM0    576
-#define XSAVE_SIZE    4096u
+#define XSAVE_FCW    0
+#define XSAVE_MXCSR  24
+#define XSAVE_ST0    32
+#define XSAVE_XMM0   160
+#define XSAVE_HEADER 512
+#define XSAVE_YMM0   576
+#define XSAVE_SIZE   4096u
 
 static struct vm vm;
 
 #define GET(request, value) MUST(ioctl(vm.vcpu[0].fd, request, value))
 #define SET(request, value) MUST(ioctl(vm.vcpu[0].fd, request, value))
-#define REFUSED(request, value, error) EXPECT(failure(ioctl(vm.vcpu[0].fd, request, value)), error)
+#define REFUSED(request, value, error) \
+	EXPECT(failure(ioctl(vm.vcpu[0].fd, request, value)), error)
 
-/* --- general registers ----------------------------------------------------------------------- */
+/* --- general registers -----------------------------------------------------------------------
+ */
 
 GUEST(save_all, 64,
       "mov %rsp, 0xc080; mov $0xc080, %rsp\n"
@@ -31,12 +33,24 @@ GUEST(save_all, 64,
       "mov $13, %r13; mov $14, %r14; mov $15, %r15; mov $16, %rsp; stc; out %al, $0x10");
 
 static const struct kvm_regs pattern = {
-	.rax = 0x1111111111111101, .rbx = 0x1111111111111102, .rcx = 0x1111111111111103,
-	.rdx = 0x1111111111111104, .rsi = 0x1111111111111105, .rdi = 0x1111111111111106,
-	.rbp = 0x1111111111111107, .r8 = 0x1111111111111108,  .r9 = 0x1111111111111109,
-	.r10 = 0x1111111111111110, .r11 = 0x1111111111111111, .r12 = 0x1111111111111112,
-	.r13 = 0x1111111111111113, .r14 = 0x1111111111111114, .r15 = 0x1111111111111115,
-	.rsp = 0x1111111111111116, .rip = CODE,		      .rflags = 0x8d7,
+    .rax = 0x1111111111111101,
+    .rbx = 0x1111111111111102,
+    .rcx = 0x1111111111111103,
+    .rdx = 0x1111111111111104,
+    .rsi = 0x1111111111111105,
+    .rdi = 0x1111111111111106,
+    .rbp = 0x1111111111111107,
+    .r8 = 0x1111111111111108,
+    .r9 = 0x1111111111111109,
+    .r10 = 0x1111111111111110,
+    .r11 = 0x1111111111111111,
+    .r12 = 0x1111111111111112,
+    .r13 = 0x1111111111111113,
+    .r14 = 0x1111111111111114,
+    .r15 = 0x1111111111111115,
+    .rsp = 0x1111111111111116,
+    .rip = CODE,
+    .rflags = 0x8d7,
 };
 
 static void test_regs(int argument)
@@ -52,12 +66,13 @@ static void test_regs(int argument)
 	EXPECT(memcmp(&regs, &pattern, sizeof(regs)), 0);
 	vm_out(&vm, 0, PORT);
 	memcpy(saved, vm.memory + 0xc080 - 15 * 8, sizeof(saved));
-	const uint64_t seen[] = {pattern.r15, pattern.r14, pattern.r13, pattern.r12, pattern.r11, pattern.r10,
-				 pattern.r9,  pattern.r8,  pattern.rbp, pattern.rdi, pattern.rsi, pattern.rdx,
-				 pattern.rcx, pattern.rbx, pattern.rax, pattern.rsp, pattern.rflags};
+	const uint64_t seen[] = {
+	    pattern.r15, pattern.r14, pattern.r13, pattern.r12, pattern.r11,   pattern.r10,
+	    pattern.r9,	 pattern.r8,  pattern.rbp, pattern.rdi, pattern.rsi,   pattern.rdx,
+	    pattern.rcx, pattern.rbx, pattern.rax, pattern.rsp, pattern.rflags};
 	for (size_t i = 0; i < sizeof(seen) / sizeof(seen[0]); i++)
-		CHECK(saved[i] == seen[i], "register %zu is %#" PRIx64 ", not %#" PRIx64, i, saved[i],
-		      seen[i]);
+		CHECK(saved[i] == seen[i], "register %zu is %#" PRIx64 ", not %#" PRIx64, i,
+		      saved[i], seen[i]);
 	vm_out(&vm, 0, PORT);
 	regs = vm_regs(&vm, 0);
 	EXPECT(regs.rax, 1);
@@ -112,14 +127,18 @@ static void test_regs_during_io(int argument)
 	EXPECT(vm_regs(&vm, 0).rcx, 0x77);
 }
 
-/* --- segments, control registers ------------------------------------------------------------- */
+/* --- segments, control registers -------------------------------------------------------------
+ */
 
-GUEST(read_system, 64,
-      "mov %cr0, %rax; mov %rax, (%rsi); mov %cr2, %rax; mov %rax, 8(%rsi); mov %cr3, %rax\n"
-      "mov %rax, 16(%rsi); mov %cr4, %rax; mov %rax, 24(%rsi); mov %cr8, %rax; mov %rax, 32(%rsi)\n"
-      "mov $0xc0000080, %ecx; rdmsr; mov %eax, 40(%rsi); sgdt 48(%rsi); sidt 64(%rsi); str 80(%rsi)\n"
-      "sldt 84(%rsi); mov %fs:4, %eax; mov %eax, 88(%rsi); mov %gs:4, %eax; mov %eax, 92(%rsi)\n"
-      "mov %ds, 96(%rsi); mov %fs, 98(%rsi); out %al, $0x10");
+GUEST(
+    read_system, 64,
+    "mov %cr0, %rax; mov %rax, (%rsi); mov %cr2, %rax; mov %rax, 8(%rsi); mov %cr3, %rax\n"
+    "mov %rax, 16(%rsi); mov %cr4, %rax; mov %rax, 24(%rsi); mov %cr8, %rax; mov %rax, "
+    "32(%rsi)\n"
+    "mov $0xc0000080, %ecx; rdmsr; mov %eax, 40(%rsi); sgdt 48(%rsi); sidt 64(%rsi); str "
+    "80(%rsi)\n"
+    "sldt 84(%rsi); mov %fs:4, %eax; mov %eax, 88(%rsi); mov %gs:4, %eax; mov %eax, 92(%rsi)\n"
+    "mov %ds, 96(%rsi); mov %fs, 98(%rsi); out %al, $0x10");
 
 static struct kvm_sregs system_pattern(void)
 {
@@ -130,8 +149,10 @@ static struct kvm_sregs system_pattern(void)
 	sregs.fs.base = 0xd000;
 	sregs.fs.selector = 0x13;
 	sregs.gs.base = 0xd100;
-	sregs.tr = (struct kvm_segment){.base = 0x5000, .limit = 0x67, .selector = 0x28, .type = 11, .present = 1};
-	sregs.ldt = (struct kvm_segment){.base = 0x5100, .limit = 0x17, .selector = 0x30, .type = 2, .present = 1};
+	sregs.tr = (struct kvm_segment){
+	    .base = 0x5000, .limit = 0x67, .selector = 0x28, .type = 11, .present = 1};
+	sregs.ldt = (struct kvm_segment){
+	    .base = 0x5100, .limit = 0x17, .selector = 0x30, .type = 2, .present = 1};
 	sregs.gdt = (struct kvm_dtable){.base = GDT, .limit = 0x57};
 	sregs.idt = (struct kvm_dtable){.base = IDT, .limit = 0x9ff};
 	return sregs;
@@ -280,13 +301,18 @@ static void test_sregs_refused(int argument)
 	EXPECT(data_at(24, 8), good.cr4);
 }
 
-/* --- FPU ------------------------------------------------------------------------------------- */
+/* --- FPU -------------------------------------------------------------------------------------
+ */
 
-GUEST(fpu, 64, "fld1; fstp %st; pcmpeqd %xmm7, %xmm7; out %al, $0x10; fnstcw (%rsi); stmxcsr 4(%rsi); movdqu %xmm0, 16(%rsi); movdqu %xmm15, 32(%rsi)\n"
-	       "fstpt 48(%rsi); out %al, $0x10\n"
-	       "fninit; fld1; pcmpeqd %xmm3, %xmm3; out %al, $0x10");
-GUEST(ymm, 64, "vmovdqu %ymm1, (%rsi); out %al, $0x10; vmovdqu (%rsi), %ymm2; vpaddd %ymm2, %ymm2, %ymm4\n"
-	       "out %al, $0x10");
+GUEST(fpu, 64,
+      "fld1; fstp %st; pcmpeqd %xmm7, %xmm7; out %al, $0x10; fnstcw (%rsi); stmxcsr 4(%rsi); "
+      "movdqu %xmm0, 16(%rsi); movdqu %xmm15, 32(%rsi)\n"
+      "fstpt 48(%rsi); out %al, $0x10\n"
+      "fninit; fld1; pcmpeqd %xmm3, %xmm3; out %al, $0x10");
+GUEST(
+    ymm, 64,
+    "vmovdqu %ymm1, (%rsi); out %al, $0x10; vmovdqu (%rsi), %ymm2; vpaddd %ymm2, %ymm2, %ymm4\n"
+    "out %al, $0x10");
 
 /* MXCSR is not asked: Linux neither sets nor gets it here. */
 static void test_fpu(int argument)
@@ -449,7 +475,8 @@ static void test_xsetbv(int argument)
 	struct kvm_xcrs xcrs = {0};
 
 	(void)argument;
-	/* There XSETBV is not intercepted: Linux's kvm_amd then runs with the guest's XCR0 itself. */
+	/* There XSETBV is not intercepted: Linux's kvm_amd then runs with the guest's XCR0
+	 * itself. */
 	if (under_tcg())
 		skip("TCG does not intercept XSETBV");
 	vm_create(&vm);
@@ -460,16 +487,18 @@ static void test_xsetbv(int argument)
 	EXPECT(xcrs.xcrs[0].value, 3);
 }
 
-/* --- debug registers, events, multiprocessing state ------------------------------------------- */
+/* --- debug registers, events, multiprocessing state
+ * ------------------------------------------- */
 
 GUEST(debug_registers, 64,
       "mov %dr0, %rax; out %eax, $0x10; mov %dr3, %rax; out %eax, $0x10; mov %dr7, %rax\n"
-      "out %eax, $0x10; mov %dr6, %rax; out %eax, $0x10; mov $0x4444, %eax; mov %rax, %dr2; out %al, $0x10");
+      "out %eax, $0x10; mov %dr6, %rax; out %eax, $0x10; mov $0x4444, %eax; mov %rax, %dr2; "
+      "out %al, $0x10");
 
 static void test_debugregs(int argument)
 {
 	struct kvm_debugregs set = {
-		.db = {0x1000, 0x2000, 0x3000, 0x7000}, .dr6 = 0xffff0ff0, .dr7 = 0x400};
+	    .db = {0x1000, 0x2000, 0x3000, 0x7000}, .dr6 = 0xffff0ff0, .dr7 = 0x400};
 	struct kvm_debugregs got;
 
 	(void)argument;
@@ -504,7 +533,8 @@ static void test_events(int argument)
 	GET(KVM_GET_VCPU_EVENTS, &events);
 	EXPECT(events.exception.injected, 0);
 	EXPECT(events.nmi.pending, 0);
-	events.exception = (typeof(events.exception)){.injected = 1, .nr = 13, .has_error_code = 1, .error_code = 0x18};
+	events.exception = (typeof(events.exception)){
+	    .injected = 1, .nr = 13, .has_error_code = 1, .error_code = 0x18};
 	events.nmi.masked = 1;
 	events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
 	events.flags |= KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING;
@@ -570,13 +600,15 @@ static void test_mp_state_irqchip(int argument)
 	EXPECT(state.mp_state, KVM_MP_STATE_HALTED);
 }
 
-/* --- CPUID ----------------------------------------------------------------------------------- */
+/* --- CPUID -----------------------------------------------------------------------------------
+ */
 
-GUEST(cpuid, 64, "1: mov (%rsi), %eax; mov 4(%rsi), %ecx; cpuid; mov %eax, 8(%rsi); mov %ebx, 12(%rsi)\n"
-		 "mov %ecx, 16(%rsi); mov %edx, 20(%rsi); out %al, $0x10; jmp 1b");
+GUEST(cpuid, 64,
+      "1: mov (%rsi), %eax; mov 4(%rsi), %ecx; cpuid; mov %eax, 8(%rsi); mov %ebx, 12(%rsi)\n"
+      "mov %ecx, 16(%rsi); mov %edx, 20(%rsi); out %al, $0x10; jmp 1b");
 
-static void expect_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t ebx, uint32_t ecx,
-			 uint32_t edx)
+static void expect_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t ebx,
+			 uint32_t ecx, uint32_t edx)
 {
 	const uint32_t question[] = {leaf, subleaf}, wanted[] = {eax, ebx, ecx, edx};
 
@@ -585,8 +617,8 @@ static void expect_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t eax, uint32_t
 	for (unsigned i = 0; i < 4; i++) {
 		uint32_t got = (uint32_t)data_at(8 + 4 * i, 4);
 
-		CHECK(got == wanted[i], "leaf %#x.%u, E%cX is %#x, not %#x", leaf, subleaf, "ABCD"[i],
-		      got, wanted[i]);
+		CHECK(got == wanted[i], "leaf %#x.%u, E%cX is %#x, not %#x", leaf, subleaf,
+		      "ABCD"[i], got, wanted[i]);
 	}
 }
 
@@ -596,14 +628,18 @@ static void test_cpuid(int argument)
 		struct kvm_cpuid2 list;
 		struct kvm_cpuid_entry2 entries[8];
 	} set = {.entries = {
-			 {.function = 0, .eax = 0xd, .ebx = 0x68747541, .ecx = 0x444d4163, .edx = 0x69746e65},
-			 {.function = 4, .index = 0, .flags = 1, .eax = 40, .ebx = 41},
-			 {.function = 4, .index = 1, .flags = 1, .eax = 50, .ebx = 51},
-			 {.function = 0x40000000, .eax = 0x40000001, .ebx = 1, .ecx = 2, .edx = 3},
-			 {.function = 0x80000000, .eax = 0x80000008},
-			 {.function = 0x80000002, .eax = 0x61616161, .ebx = 5, .ecx = 6, .edx = 7},
-			 {.function = 0x80000001, .edx = 1 << 29 | 1 << 20},
-			 {.function = 0x80000008, .eax = 0x3028},
+		     {.function = 0,
+		      .eax = 0xd,
+		      .ebx = 0x68747541,
+		      .ecx = 0x444d4163,
+		      .edx = 0x69746e65},
+		     {.function = 4, .index = 0, .flags = 1, .eax = 40, .ebx = 41},
+		     {.function = 4, .index = 1, .flags = 1, .eax = 50, .ebx = 51},
+		     {.function = 0x40000000, .eax = 0x40000001, .ebx = 1, .ecx = 2, .edx = 3},
+		     {.function = 0x80000000, .eax = 0x80000008},
+		     {.function = 0x80000002, .eax = 0x61616161, .ebx = 5, .ecx = 6, .edx = 7},
+		     {.function = 0x80000001, .edx = 1 << 29 | 1 << 20},
+		     {.function = 0x80000008, .eax = 0x3028},
 		 }};
 	struct kvm_cpuid2 *got = calloc(1, 4096);
 
@@ -656,26 +692,26 @@ static void test_cpuid_refused(int argument)
 }
 
 const struct test register_tests[] = {
-	TEST("register: REGS", test_regs),
-	TEST("register: after reset", test_regs_after_reset),
-	TEST("register: REGS set while an IN is incomplete", test_regs_during_io),
-	TEST("register: SREGS", test_sregs),
-	TEST("register: SREGS2", test_sregs2),
-	TEST("register: SREGS2 with PAE's entries", test_sregs2_pdptrs),
-	TEST("register: SREGS that no CPU can have", test_sregs_refused),
-	TEST("register: FPU", test_fpu),
-	TEST_OF("register: XSAVE", test_xsave, 0),
-	TEST_OF("register: XSAVE2", test_xsave, 1),
-	TEST("register: XSAVE with AVX", test_xsave_avx),
-	TEST("register: XSAVE areas that no CPU loads", test_xsave_refused),
-	TEST("register: XCRS", test_xcrs),
-	TEST("register: XSETBV in the guest", test_xsetbv),
-	TEST("register: DEBUGREGS", test_debugregs),
-	TEST("register: VCPU_EVENTS", test_events),
-	TEST("register: MP_STATE", test_mp_state),
-	TEST("register: MP_STATE with local APICs", test_mp_state_irqchip),
-	TEST("register: CPUID2", test_cpuid),
-	TEST("register: CPUID follows CR4", test_cpuid_dynamic),
-	TEST("register: too long CPUID lists", test_cpuid_refused),
-	TESTS_END,
+    TEST("register: REGS", test_regs),
+    TEST("register: after reset", test_regs_after_reset),
+    TEST("register: REGS set while an IN is incomplete", test_regs_during_io),
+    TEST("register: SREGS", test_sregs),
+    TEST("register: SREGS2", test_sregs2),
+    TEST("register: SREGS2 with PAE's entries", test_sregs2_pdptrs),
+    TEST("register: SREGS that no CPU can have", test_sregs_refused),
+    TEST("register: FPU", test_fpu),
+    TEST_OF("register: XSAVE", test_xsave, 0),
+    TEST_OF("register: XSAVE2", test_xsave, 1),
+    TEST("register: XSAVE with AVX", test_xsave_avx),
+    TEST("register: XSAVE areas that no CPU loads", test_xsave_refused),
+    TEST("register: XCRS", test_xcrs),
+    TEST("register: XSETBV in the guest", test_xsetbv),
+    TEST("register: DEBUGREGS", test_debugregs),
+    TEST("register: VCPU_EVENTS", test_events),
+    TEST("register: MP_STATE", test_mp_state),
+    TEST("register: MP_STATE with local APICs", test_mp_state_irqchip),
+    TEST("register: CPUID2", test_cpuid),
+    TEST("register: CPUID follows CR4", test_cpuid_dynamic),
+    TEST("register: too long CPUID lists", test_cpuid_refused),
+    TESTS_END,
 };

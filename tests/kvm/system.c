@@ -69,23 +69,24 @@ static void test_version(int argument)
 	EXPECT(failure(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 1)), EINVAL);
 	EXPECT(failure(ioctl(kvm, KVM_CREATE_VM, 1)), EINVAL);
 	EXPECT(failure(ioctl(kvm, UNKNOWN, 0)), EINVAL);
-	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, kvm, 0) == MAP_FAILED, "it can be mapped");
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, kvm, 0) == MAP_FAILED,
+	      "it can be mapped");
 }
 
 /* Without these no client of today starts. */
 static void test_capabilities(int argument)
 {
 	static const int required[] = {
-		KVM_CAP_USER_MEMORY,  KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
-		KVM_CAP_SET_TSS_ADDR, KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
-		KVM_CAP_EXT_CPUID,    KVM_CAP_MP_STATE,
-		KVM_CAP_IRQ_ROUTING,  KVM_CAP_MCE,
-		KVM_CAP_NR_VCPUS,     KVM_CAP_MAX_VCPUS,
-		KVM_CAP_NR_MEMSLOTS,  KVM_CAP_IMMEDIATE_EXIT,
-		KVM_CAP_XSAVE,	      KVM_CAP_XCRS,
-		KVM_CAP_VCPU_EVENTS,  KVM_CAP_DEBUGREGS,
-		KVM_CAP_USER_NMI,     KVM_CAP_SET_IDENTITY_MAP_ADDR,
-		KVM_CAP_GET_TSC_KHZ,  KVM_CAP_CHECK_EXTENSION_VM,
+	    KVM_CAP_USER_MEMORY,  KVM_CAP_DESTROY_MEMORY_REGION_WORKS,
+	    KVM_CAP_SET_TSS_ADDR, KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,
+	    KVM_CAP_EXT_CPUID,	  KVM_CAP_MP_STATE,
+	    KVM_CAP_IRQ_ROUTING,  KVM_CAP_MCE,
+	    KVM_CAP_NR_VCPUS,	  KVM_CAP_MAX_VCPUS,
+	    KVM_CAP_NR_MEMSLOTS,  KVM_CAP_IMMEDIATE_EXIT,
+	    KVM_CAP_XSAVE,	  KVM_CAP_XCRS,
+	    KVM_CAP_VCPU_EVENTS,  KVM_CAP_DEBUGREGS,
+	    KVM_CAP_USER_NMI,	  KVM_CAP_SET_IDENTITY_MAP_ADDR,
+	    KVM_CAP_GET_TSC_KHZ,  KVM_CAP_CHECK_EXTENSION_VM,
 	};
 
 	(void)argument;
@@ -126,18 +127,20 @@ static void test_supported_cpuid_grows(int argument)
 {
 	int kvm = kvm_open();
 	struct kvm_cpuid2 *list =
-		calloc(1, sizeof(*list) + LIST_ENTRIES * sizeof(list->entries[0]));
+	    calloc(1, sizeof(*list) + LIST_ENTRIES * sizeof(list->entries[0]));
 	uint32_t room = 1;
 
 	(void)argument;
 	list->nent = 0;
 	EXPECT(failure(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, list)), E2BIG);
-	for (list->nent = room; ioctl(kvm, KVM_GET_SUPPORTED_CPUID, list) < 0; list->nent = room) {
+	for (list->nent = room; ioctl(kvm, KVM_GET_SUPPORTED_CPUID, list) < 0;
+	     list->nent = room) {
 		EXPECT(errno, E2BIG);
 		room *= 2;
 		CHECK(room <= LIST_ENTRIES, "more than %u entries", LIST_ENTRIES);
 	}
-	CHECK(list->nent > 5 && list->nent <= room, "%u entries in room for %u", list->nent, room);
+	CHECK(list->nent > 5 && list->nent <= room, "%u entries in room for %u", list->nent,
+	      room);
 	EXPECT(failure(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, BAD_POINTER)), EFAULT);
 }
 
@@ -157,8 +160,9 @@ static struct kvm_msr_list *msr_list(int kvm, unsigned long request)
 
 static void test_msr_list(int argument)
 {
-	static const uint32_t wanted[] = {0x10,	      0x174,	  0x175,      0x176,	  0x277,
-					  0xc0000081, 0xc0000082, 0xc0000084, 0xc0000102, 0x1a0};
+	static const uint32_t wanted[] = {0x10,	      0x174,	  0x175,      0x176,
+					  0x277,      0xc0000081, 0xc0000082, 0xc0000084,
+					  0xc0000102, 0x1a0};
 	struct kvm_msr_list *list = msr_list(kvm_open(), KVM_GET_MSR_INDEX_LIST);
 
 	(void)argument;
@@ -182,8 +186,8 @@ static void test_feature_msrs(int argument)
 		skip("no KVM_CAP_GET_MSR_FEATURES");
 	list = msr_list(kvm, KVM_GET_MSR_FEATURE_INDEX_LIST);
 	for (uint32_t i = 0; i < list->nmsrs; i++)
-		CHECK(msr_read(kvm, list->indices[i], &value) == 0, "MSR %#x is listed and unreadable",
-		      list->indices[i]);
+		CHECK(msr_read(kvm, list->indices[i], &value) == 0,
+		      "MSR %#x is listed and unreadable", list->indices[i]);
 	EXPECT(msr_read(kvm, 0x12345678, &value), ENXIO);
 }
 
@@ -256,17 +260,23 @@ static void test_wrong_requests(int argument)
 static void test_bad_pointers(int argument)
 {
 	static const unsigned long of_vm[] = {
-		KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG, KVM_SET_IDENTITY_MAP_ADDR,
-		KVM_ENABLE_CAP, KVM_SET_GSI_ROUTING, KVM_GET_CLOCK, KVM_SET_CLOCK,
-		KVM_IRQFD, KVM_IOEVENTFD,
+	    KVM_SET_USER_MEMORY_REGION,
+	    KVM_GET_DIRTY_LOG,
+	    KVM_SET_IDENTITY_MAP_ADDR,
+	    KVM_ENABLE_CAP,
+	    KVM_SET_GSI_ROUTING,
+	    KVM_GET_CLOCK,
+	    KVM_SET_CLOCK,
+	    KVM_IRQFD,
+	    KVM_IOEVENTFD,
 	};
 	static const unsigned long of_vcpu[] = {
-		KVM_GET_REGS,	     KVM_SET_REGS,	 KVM_GET_SREGS,	      KVM_SET_SREGS,
-		KVM_GET_FPU,	     KVM_SET_FPU,	 KVM_GET_MSRS,	      KVM_SET_MSRS,
-		KVM_SET_CPUID2,	     KVM_GET_XSAVE,	 KVM_SET_XSAVE,	      KVM_GET_XCRS,
-		KVM_SET_XCRS,	     KVM_GET_DEBUGREGS,	 KVM_SET_DEBUGREGS,   KVM_GET_VCPU_EVENTS,
-		KVM_SET_VCPU_EVENTS, KVM_GET_MP_STATE,	 KVM_SET_MP_STATE,    KVM_INTERRUPT,
-		KVM_SET_GUEST_DEBUG, KVM_X86_SETUP_MCE,
+	    KVM_GET_REGS,	 KVM_SET_REGS,	    KVM_GET_SREGS,     KVM_SET_SREGS,
+	    KVM_GET_FPU,	 KVM_SET_FPU,	    KVM_GET_MSRS,      KVM_SET_MSRS,
+	    KVM_SET_CPUID2,	 KVM_GET_XSAVE,	    KVM_SET_XSAVE,     KVM_GET_XCRS,
+	    KVM_SET_XCRS,	 KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, KVM_GET_VCPU_EVENTS,
+	    KVM_SET_VCPU_EVENTS, KVM_GET_MP_STATE,  KVM_SET_MP_STATE,  KVM_INTERRUPT,
+	    KVM_SET_GUEST_DEBUG, KVM_X86_SETUP_MCE,
 	};
 
 	(void)argument;
@@ -293,19 +303,19 @@ static void test_addresses(int argument)
 }
 
 const struct test system_tests[] = {
-	TEST("system: /dev/kvm is a character device that one may open", test_node),
-	TEST("system: ways to open it", test_open),
-	TEST("system: version, size of the pages of a vCPU", test_version),
-	TEST("system: capabilities that clients need", test_capabilities),
-	TEST("system: supported CPUID", test_supported_cpuid),
-	TEST("system: supported CPUID in too little room", test_supported_cpuid_grows),
-	TEST("system: the list of MSRs", test_msr_list),
-	TEST("system: feature MSRs", test_feature_msrs),
-	TEST("system: machine check capability", test_mce_capability),
-	TEST("system: device attributes", test_device_attribute),
-	TEST("system: vCPU IDs", test_create_vcpu),
-	TEST("system: requests that an fd does not know", test_wrong_requests),
-	TEST("system: bad pointers", test_bad_pointers),
-	TEST("system: TSS and identity map addresses", test_addresses),
-	TESTS_END,
+    TEST("system: /dev/kvm is a character device that one may open", test_node),
+    TEST("system: ways to open it", test_open),
+    TEST("system: version, size of the pages of a vCPU", test_version),
+    TEST("system: capabilities that clients need", test_capabilities),
+    TEST("system: supported CPUID", test_supported_cpuid),
+    TEST("system: supported CPUID in too little room", test_supported_cpuid_grows),
+    TEST("system: the list of MSRs", test_msr_list),
+    TEST("system: feature MSRs", test_feature_msrs),
+    TEST("system: machine check capability", test_mce_capability),
+    TEST("system: device attributes", test_device_attribute),
+    TEST("system: vCPU IDs", test_create_vcpu),
+    TEST("system: requests that an fd does not know", test_wrong_requests),
+    TEST("system: bad pointers", test_bad_pointers),
+    TEST("system: TSS and identity map addresses", test_addresses),
+    TESTS_END,
 };

@@ -30,7 +30,7 @@ int kvm_open(void)
 void *pages(size_t size)
 {
 	void *memory =
-		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	    mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(memory != MAP_FAILED, "no memory");
 	return memory;
@@ -64,11 +64,11 @@ int vm_slot(const struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, ui
 	    const void *memory)
 {
 	const struct kvm_userspace_memory_region region = {
-		.slot = slot,
-		.flags = flags,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)memory,
+	    .slot = slot,
+	    .flags = flags,
+	    .guest_phys_addr = gpa,
+	    .memory_size = size,
+	    .userspace_addr = (uintptr_t)memory,
 	};
 
 	return failure(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &region));
@@ -103,13 +103,12 @@ void vm_add_vcpu(struct vm *vm, unsigned id)
 
 	vcpu->fd = MUST(ioctl(vm->fd, KVM_CREATE_VCPU, id));
 	vcpu->run_size = (size_t)MUST(ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
-	vcpu->run =
-		mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	vcpu->run = mmap(NULL, vcpu->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	CHECK(vcpu->run != MAP_FAILED, "mmap of the vCPU: %s", strerror(errno));
 	for (uint32_t i = 0; i < cpuid->nent; i++)
 		if (cpuid->entries[i].function == 1)
 			cpuid->entries[i].ebx =
-				(cpuid->entries[i].ebx & 0xffffff) | (uint32_t)id << 24;
+			    (cpuid->entries[i].ebx & 0xffffff) | (uint32_t)id << 24;
 	MUST(ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid));
 	free(cpuid);
 }
@@ -127,7 +126,8 @@ void vm_close(struct vm *vm)
 	munmap(vm->memory, MEMORY);
 }
 
-/* --- guests ---------------------------------------------------------------------------------- */
+/* --- guests ----------------------------------------------------------------------------------
+ */
 
 void vm_put(struct vm *vm, uint64_t gpa, const struct guest *guest)
 {
@@ -190,14 +190,14 @@ static void put_tables(struct vm *vm, enum mode mode)
 static void set_segments(struct kvm_sregs *sregs, enum mode mode)
 {
 	const struct kvm_segment code = {
-		.limit = mode == REAL ? 0xffff : 0xffffffff,
-		.selector = mode == REAL ? 0 : SELECTOR_CODE,
-		.type = 11,
-		.present = 1,
-		.db = mode == PROTECTED,
-		.s = 1,
-		.l = mode == LONG,
-		.g = mode != REAL,
+	    .limit = mode == REAL ? 0xffff : 0xffffffff,
+	    .selector = mode == REAL ? 0 : SELECTOR_CODE,
+	    .type = 11,
+	    .present = 1,
+	    .db = mode == PROTECTED,
+	    .s = 1,
+	    .l = mode == LONG,
+	    .g = mode != REAL,
 	};
 	struct kvm_segment data = code;
 
@@ -225,11 +225,11 @@ void vm_load(struct vm *vm, unsigned id, const struct guest *guest, enum mode mo
 {
 	struct kvm_sregs sregs = vm_sregs(vm, id);
 	const struct kvm_regs regs = {
-		.rip = CODE + CODE_SIZE * id,
-		.rflags = 2,
-		.rsi = DATA,
-		.rdi = mode == REAL ? 0 : MMIO,
-		.rsp = STACK - STACK_SIZE * id,
+	    .rip = CODE + CODE_SIZE * id,
+	    .rflags = 2,
+	    .rsi = DATA,
+	    .rdi = mode == REAL ? 0 : MMIO,
+	    .rsp = STACK - STACK_SIZE * id,
 	};
 
 	put_tables(vm, mode);
@@ -240,7 +240,8 @@ void vm_load(struct vm *vm, unsigned id, const struct guest *guest, enum mode mo
 	vm_set_regs(vm, id, &regs);
 }
 
-/* --- running --------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------
+ */
 
 struct kvm_run *vm_run(struct vm *vm, unsigned id, uint32_t reason)
 {
@@ -304,7 +305,8 @@ struct kvm_sregs vm_sregs(const struct vm *vm, unsigned id)
 	return sregs;
 }
 
-/* --- MSRs, CPUID ----------------------------------------------------------------------------- */
+/* --- MSRs, CPUID -----------------------------------------------------------------------------
+ */
 
 struct one_msr {
 	struct kvm_msrs header;
@@ -337,7 +339,7 @@ int msr_write(int fd, uint32_t index, uint64_t value)
 struct kvm_cpuid2 *cpuid_supported(int kvm)
 {
 	struct kvm_cpuid2 *list =
-		calloc(1, sizeof(*list) + CPUID_ENTRIES * sizeof(list->entries[0]));
+	    calloc(1, sizeof(*list) + CPUID_ENTRIES * sizeof(list->entries[0]));
 
 	list->nent = CPUID_ENTRIES;
 	MUST(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, list));
@@ -352,7 +354,8 @@ struct kvm_cpuid_entry2 *cpuid_find(struct kvm_cpuid2 *list, uint32_t leaf, uint
 	return NULL;
 }
 
-/* --- threads --------------------------------------------------------------------------------- */
+/* --- threads ---------------------------------------------------------------------------------
+ */
 
 static struct thread {
 	pthread_t id;

@@ -10,42 +10,43 @@
 #include "tap.h"
 
 /* Guest physical addresses; in long mode the first 4 GiB are mapped one to one, writable. */
-#define CODE	   0x1000u /* of vCPU 0; vCPU n's: n times CODE_SIZE higher */
-#define CODE_SIZE  0x400u
-#define HANDLER	   0x2000u /* of all interrupts and exceptions without a handler of their own */
-#define IDT	   0x6000u
-#define GDT	   0x7000u
-#define DATA	   0xc000u
-#define STACK	   0xf000u /* of vCPU n: n times STACK_SIZE lower */
-#define STACK_SIZE 0x400u
-#define TABLES	   0x10000u
-#define MEMORY	   0x200000u /* bytes in slot 0, from address 0 on */
-#define MMIO	   0x300000u /* no memory */
-#define MORE	   0x400000u /* for slots that tests add */
-#define PAGE	   4096u
+#define CODE	      0x1000u /* of vCPU 0; vCPU n's: n times CODE_SIZE higher */
+#define CODE_SIZE     0x400u
+#define HANDLER	      0x2000u /* of all interrupts and exceptions without a handler of their own */
+#define IDT	      0x6000u
+#define GDT	      0x7000u
+#define DATA	      0xc000u
+#define STACK	      0xf000u /* of vCPU n: n times STACK_SIZE lower */
+#define STACK_SIZE    0x400u
+#define TABLES	      0x10000u
+#define MEMORY	      0x200000u /* bytes in slot 0, from address 0 on */
+#define MMIO	      0x300000u /* no memory */
+#define MORE	      0x400000u /* for slots that tests add */
+#define PAGE	      4096u
 
-#define PORT	     0x10u /* where guests report */
-#define PORT_HANDLER 0x12u /* HANDLER writes 69h there and returns */
+#define PORT	      0x10u /* where guests report */
+#define PORT_HANDLER  0x12u /* HANDLER writes 69h there and returns */
 
 #define SELECTOR_CODE 8u
 #define SELECTOR_DATA 16u
 
-#define VCPUS 4u
+#define VCPUS	      4u
 
 enum mode { REAL, PROTECTED, LONG };
 
 /*
- * Code for guests, in the section of the test that runs it: GUEST(name, 16, "..."), for 16, 32 or 64
- * bits, position-independent. Of registers guests get RSI at DATA, RDI at MMIO, RSP; interrupts are off.
+ * Code for guests, in the section of the test that runs it: GUEST(name, 16, "..."), for 16, 32
+ * or 64 bits, position-independent. Of registers guests get RSI at DATA, RDI at MMIO, RSP;
+ * interrupts are off.
  */
 struct guest {
 	const uint8_t *begin, *end;
 };
 
-#define GUEST(name, bits, text) \
-	extern const uint8_t guest_code_##name[], guest_code_##name##_end[]; \
+#define GUEST(name, bits, text)                                                      \
+	extern const uint8_t guest_code_##name[], guest_code_##name##_end[];         \
 	__asm__(".pushsection .rodata\n.code" #bits "\nguest_code_" #name ":\n" text \
-		"\nguest_code_" #name "_end:\n.code64\n.popsection"); \
+		"\nguest_code_" #name "_end:\n.code64\n.popsection");                \
 	static const struct guest name = {guest_code_##name, guest_code_##name##_end}
 
 struct vcpu {
