@@ -27,7 +27,7 @@ GUEST(sends_nmi, 64,
 GUEST(broadcasts, 64, APIC_ENABLE "1: movl $0xc4052, 0x300(%r15); out %al, $0x10; jmp 1b");
 GUEST(receives, 64, APIC_ENABLE "sti; out %al, $0x15; 1: hlt; jmp 1b");
 GUEST(receives_busy, 64, APIC_ENABLE "sti; out %al, $0x15; 1: pause; jmp 1b");
-GUEST(adds, 64, "mov $1000, %ecx; 1: lock incl (%rsi); dec %ecx; jnz 1b; out %al, $0x10; hlt");
+GUEST(adds, 64, "mov $20000, %ecx; 1: lock incl (%rsi); dec %ecx; jnz 1b; out %al, $0x10; hlt");
 GUEST(ping, 64,
       "1: mov (%rsi), %eax; test $1, %al; jnz 1b; incl (%rsi); cmp $100, %eax; jb 1b; out %al, "
       "$0x10");
