@@ -88,7 +88,7 @@ $(B)/user/libluvalley.a: $(USER_LIB)
 
 $(B)/user/luvalley: $(USER_CMD) $(B)/user/libluvalley.a
 	$(say) LINK $@
-	$(CC) $^ -o $@
+	$(CC) $^ -l:liburing.a -o $@
 
 # The KVM face: loaded into a client before its C library (luvalley run).
 USER_KVM := $(patsubst %.c,$(B)/%.c.o,$(sort $(wildcard user/kvm/*.c user/kvm/*/*.c)))

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Interrupts from a PIC, in this library or in the client: the vCPU asks for the vector. */
+#include <errno.h>
+
+#include "kvm/irqchip.h"
+#include "kvm/run.h"
+#include "kvm/state.h"
+#include "kvm/vcpu.h"
+#include "kvm/vm.h"
+
+#define APIC_BASE_ENABLE (1ull << 11)
+#define APIC_LVT0	 0x350u
+#define LVT_MASKED	 (1u << 16)
+#define LVT_MODE	 0x700u
+#define LVT_EXTINT	 0x700u
+
+/* SDM 3A 10.5.1: LINT0 brings the PIC's interrupts in, or the APIC is off and out of the way. */
+static bool accepts_pic(struct vcpu *vcpu)
+{
+	struct kvm_lapic_state state;
+	uint32_t lvt0;
+
+	state_need(vcpu, LUV_GROUP_MSRS);
+	if (!(vcpu->page->msr[LUV_MSR_APIC_BASE] & APIC_BASE_ENABLE))
+		return true;
+	if (state_get_lapic(vcpu, &state) < 0)
+		return false;
+	__builtin_memcpy(&lvt0, state.regs + APIC_LVT0, sizeof(lvt0));
+	return !(lvt0 & LVT_MASKED) && (lvt0 & LVT_MODE) == LVT_EXTINT;
+}
+
+static bool room(const struct vcpu *vcpu)
+{
+	return vcpu->page->ready & LUV_READY_INTERRUPT && !vcpu->page->inject.event;
+}
+
+/* The PIC is asked for its vector only when that is delivered at once. */
+static void from_pic(struct vcpu *vcpu, bool ready)
+{
+	int vector;
+
+	if (!irqchip_extint_pending(vcpu->vm) || !accepts_pic(vcpu)) {
+		vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
+		return;
+	}
+	if (!ready || !room(vcpu)) {
+		vcpu->page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
+		return;
+	}
+	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
+	vector = irqchip_extint_take(vcpu->vm);
+	if (vector >= 0)
+		state_inject(vcpu,
+			     LUV_INJECT_VALID | LUV_INJECT_INTERRUPT | (uint64_t)vector, 0);
+}
+
+void extint_before_run(struct vcpu *vcpu, bool ready)
+{
+	if (vcpu->vm->mode == IRQCHIP_FULL)
+		from_pic(vcpu, ready);
+	else if (vcpu->run->request_interrupt_window && !vcpu->page->inject.event)
+		vcpu->page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
+	else
+		vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
+}
+
+bool extint_ready(struct vcpu *vcpu)
+{
+	return room(vcpu) && (vcpu->vm->mode == IRQCHIP_NONE || accepts_pic(vcpu));
+}
+
+int extint_queue(struct vcpu *vcpu, uint32_t vector)
+{
+	uint64_t event = LUV_INJECT_VALID | LUV_INJECT_INTERRUPT | vector;
+
+	if (vector > 255)
+		return -EINVAL;
+	if (vcpu->vm->mode == IRQCHIP_FULL)
+		return -ENXIO;
+	if (vcpu->vm->mode == IRQCHIP_SPLIT) {
+		state_need(vcpu, LUV_GROUP_EVENTS);
+		if (vcpu->page->inject.event || vcpu->page->events.pending & LUV_INJECT_VALID)
+			return -EEXIST;
+	}
+	state_inject(vcpu, event, 0);
+	return 0;
+}
