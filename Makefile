@@ -154,8 +154,9 @@ guest-tests: $(B)/guest/guest-tests
 # Dynamic, because that is how a client gets the KVM face. They run on any /dev/kvm.
 KVM_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/kvm/*.c)) tests/tap.c)
 
-# Lists of KVM's with their entries behind them.
-$(KVM_OBJS): USER_CFLAGS += -Wno-gnu-variable-sized-type-not-at-end
+# Nothing of ours but the tests; and lists of KVM's with their entries behind them.
+$(KVM_OBJS): USER_CFLAGS := $(filter-out -Iinclude -Iuser,$(USER_CFLAGS)) \
+	-Wno-gnu-variable-sized-type-not-at-end
 
 $(B)/dom0/kvm-tests: $(KVM_OBJS)
 	@mkdir -p $(@D)
