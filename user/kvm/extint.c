@@ -8,25 +8,17 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define APIC_BASE_ENABLE (1ull << 11)
-#define APIC_LVT0	 0x350u
-#define LVT_MASKED	 (1u << 16)
-#define LVT_MODE	 0x700u
-#define LVT_EXTINT	 0x700u
-
-/* SDM 3A 10.5.1: LINT0 brings the PIC's interrupts in, or the APIC is off and out of the way. */
+/* SDM 3A 10.5.1: LINT0 brings the PIC's interrupts in, or the APIC is off and out of the way.
+ * The guest may have changed that since page->ready was written. */
 static bool accepts_pic(struct vcpu *vcpu)
 {
-	struct kvm_lapic_state state;
-	uint32_t lvt0;
+	uint64_t held = vcpu->page->valid;
 
-	state_need(vcpu, LUV_GROUP_MSRS);
-	if (!(vcpu->page->msr[LUV_MSR_APIC_BASE] & APIC_BASE_ENABLE))
-		return true;
-	if (state_get_lapic(vcpu, &state) < 0)
+	vcpu->page->wanted = 0;
+	if (luv_vcpu_sync(vcpu->vm->handle, vcpu->index) < 0)
 		return false;
-	__builtin_memcpy(&lvt0, state.regs + APIC_LVT0, sizeof(lvt0));
-	return !(lvt0 & LVT_MASKED) && (lvt0 & LVT_MODE) == LVT_EXTINT;
+	vcpu->page->valid = held;
+	return vcpu->page->ready & LUV_READY_EXTINT;
 }
 
 static bool room(const struct vcpu *vcpu)
@@ -35,7 +27,7 @@ static bool room(const struct vcpu *vcpu)
 }
 
 /* The PIC is asked for its vector only when that is delivered at once. */
-static void from_pic(struct vcpu *vcpu, bool ready)
+static void from_pic(struct vcpu *vcpu)
 {
 	int vector;
 
@@ -43,21 +35,21 @@ static void from_pic(struct vcpu *vcpu, bool ready)
 		vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
 		return;
 	}
-	if (!ready || !room(vcpu)) {
+	if (!room(vcpu)) {
 		vcpu->page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
 		return;
 	}
 	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
 	vector = irqchip_extint_take(vcpu->vm);
 	if (vector >= 0)
-		state_inject(vcpu,
-			     LUV_INJECT_VALID | LUV_INJECT_INTERRUPT | (uint64_t)vector, 0);
+		state_inject(vcpu, LUV_INJECT_VALID | LUV_INJECT_INTERRUPT | (uint64_t)vector,
+			     0);
 }
 
-void extint_before_run(struct vcpu *vcpu, bool ready)
+void extint_before_run(struct vcpu *vcpu)
 {
 	if (vcpu->vm->mode == IRQCHIP_FULL)
-		from_pic(vcpu, ready);
+		from_pic(vcpu);
 	else if (vcpu->run->request_interrupt_window && !vcpu->page->inject.event)
 		vcpu->page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
 	else
@@ -66,7 +58,8 @@ void extint_before_run(struct vcpu *vcpu, bool ready)
 
 bool extint_ready(struct vcpu *vcpu)
 {
-	return room(vcpu) && (vcpu->vm->mode == IRQCHIP_NONE || accepts_pic(vcpu));
+	return room(vcpu) &&
+	       (vcpu->vm->mode == IRQCHIP_NONE || vcpu->page->ready & LUV_READY_EXTINT);
 }
 
 int extint_queue(struct vcpu *vcpu, uint32_t vector)

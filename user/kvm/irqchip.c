@@ -313,30 +313,6 @@ int irqchip_extint_take(struct vm *vm)
 	return vector;
 }
 
-void irqchip_extint(struct vcpu *vcpu)
-{
-	struct luv_vcpu_page *page = vcpu->page;
-	int vector;
-
-	page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
-	if (!irqchip_extint_pending(vcpu->vm) || page->inject.event)
-		return;
-	/* Whether it takes the interrupt is what this makes sure of. */
-	if (luv_vcpu_sync(vcpu->vm->handle, vcpu->index) < 0 ||
-	    !(page->ready & LUV_READY_EXTINT))
-		return;
-	if (!(page->ready & LUV_READY_INTERRUPT)) {
-		page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
-		return;
-	}
-	vector = irqchip_extint_take(vcpu->vm);
-	if (vector >= 0)
-		page->inject.event = LUV_INJECT_VALID | LUV_INJECT_INTERRUPT | (uint64_t)vector;
-	/* Another may follow as soon as this one is delivered. */
-	if (irqchip_extint_pending(vcpu->vm))
-		page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
-}
-
 /* The PIC takes bytes only: as with KVM, wider accesses read 0 and write nothing. */
 static void access_pic(struct irqchip *chip, uint16_t port, unsigned size, bool write,
 		       uint32_t *value)

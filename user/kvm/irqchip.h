@@ -18,8 +18,6 @@
 
 #include "kvm/vm.h"
 
-struct vcpu;
-
 /* Who has which; also while another thread creates it. */
 enum irqchip_mode irqchip_mode(const struct vm *vm);
 
@@ -84,13 +82,6 @@ bool irqchip_extint_pending(const struct vm *vm);
 /* The interrupt acknowledge cycle: the PIC's vector, or -1: it no longer asks. What was taken
  * must be delivered. */
 int irqchip_extint_take(struct vm *vm);
-
-/*
- * The vCPU's thread, before each RUN, with `dirty` set for what changed: an interrupt of the
- * PIC goes into page->inject, if this vCPU's LINT0 takes it now, or a window is requested. This
- * owns LUV_REQUEST_INTERRUPT_WINDOW with IRQCHIP_FULL.
- */
-void irqchip_extint(struct vcpu *vcpu);
 
 /* --- eventfds --------------------------------------------------------------------------------
  */

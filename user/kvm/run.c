@@ -63,9 +63,9 @@ static void take_cr8(struct vcpu *vcpu)
 	state_changed(vcpu, LUV_GROUP_CONTROL);
 }
 
-static void before_run(struct vcpu *vcpu, bool ready)
+static void before_run(struct vcpu *vcpu)
 {
-	extint_before_run(vcpu, ready);
+	extint_before_run(vcpu);
 	clock_update(vcpu);
 	vcpu->page->wanted = WANTED;
 }
@@ -107,24 +107,23 @@ static bool is_halt(const struct vcpu *vcpu)
  * `seen` is read before anything else is looked at: what comes later counts `wake` up, and sets a
  * bit of page->signal that was cleared before.
  */
-static int run_once(struct vcpu *vcpu, bool *ready)
+static int run_once(struct vcpu *vcpu)
 {
 	uint32_t seen = __atomic_load_n(&vcpu->wake, __ATOMIC_SEQ_CST);
 	int result;
 
 	__atomic_fetch_and(&vcpu->page->signal, ~(SIGNAL_STOP | SIGNAL_KICK), __ATOMIC_SEQ_CST);
-	before_run(vcpu, *ready);
+	before_run(vcpu);
 	if (!enter_gate(vcpu))
 		return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
 	result = luv_vcpu_run(vcpu->vm->handle, vcpu->index, vcpu->page);
 	leave_gate(vcpu);
-	*ready = result == 0 || result == LUV_ERR_INTR;
 	if (result < 0)
 		return refused(vcpu, result);
 	if (!is_halt(vcpu))
 		return exit_handle(vcpu);
 	/* An interrupt of the PIC's may end it. */
-	extint_before_run(vcpu, true);
+	extint_before_run(vcpu);
 	return vcpu->page->inject.event ? RUN_AGAIN : halted(vcpu, seen);
 }
 
@@ -146,7 +145,6 @@ static void fill_run(struct vcpu *vcpu)
 static int loop(struct vcpu *vcpu)
 {
 	int result = RUN_AGAIN;
-	bool ready = false;
 
 	if (vcpu->pending != PENDING_NONE)
 		result = exit_complete(vcpu);
@@ -157,7 +155,7 @@ static int loop(struct vcpu *vcpu)
 	}
 	/* With the stop byte set RUN finishes the instruction that the client answered, no more. */
 	while (result == RUN_AGAIN)
-		result = run_once(vcpu, &ready);
+		result = run_once(vcpu);
 	return result;
 }
 

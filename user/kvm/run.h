@@ -32,9 +32,8 @@ struct kvm_guest_debug;
 /* KVM_SET_GUEST_DEBUG. 0 or a negative errno value. */
 int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *debug);
 
-/* extint.c: interrupts of the PIC, in this library or the client. `ready`: page->ready is of now.
- */
-void extint_before_run(struct vcpu *vcpu, bool ready);
+/* extint.c: interrupts of the PIC, in this library or the client. */
+void extint_before_run(struct vcpu *vcpu);
 /* KVM_INTERRUPT: 0 or a negative errno value. */
 int extint_queue(struct vcpu *vcpu, uint32_t vector);
 /* Would KVM_INTERRUPT be delivered at once? After RUN. */

@@ -190,7 +190,7 @@ static void load(struct pit *pit, struct pit_channel *c, uint16_t value, uint64_
 	c->reload = c->bcd ? from_bcd(value) : value;
 	if (!c->reload)
 		c->reload = c->bcd ? 10000 : 65536;
-	c->loaded = true;
+	c->loaded = c->mode != PIT_UNPROGRAMMED;
 	if (!waits_for_trigger(c) || !c->triggered)
 		begin(pit, c, now);
 }
