@@ -257,7 +257,7 @@ test-programs: all $(UNIT_TESTS) $(BOOT_TESTS)
 # For tools/check-headers.
 print-hv-compiler:   ; @echo $(CC) $(filter-out -MMD -MP,$(HV_CFLAGS))
 print-user-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(USER_CFLAGS))
-print-unit-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(UNIT_CFLAGS))
+print-unit-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(UNIT_CFLAGS)) -Iuser
 
 clean:
 	rm -rf $(B)

@@ -38,7 +38,7 @@ static void begin(struct emulate *e)
 	e->again = false;
 }
 
-/* --- behind an instruction, or an element of one ------------------------------------------------ */
+/* --- behind an instruction, or an element of one --- */
 
 static void step_rip(struct emulate *e)
 {
@@ -85,8 +85,8 @@ static bool hand_out(struct emulate *e)
 }
 
 /*
- * A string instruction goes on while it touches devices. What is RAM alone the CPU does faster, and the
- * guest's single steps and now and then its interrupts come between elements.
+ * A string instruction goes on while it touches devices. What is RAM alone the CPU does faster,
+ * and the guest's single steps and now and then its interrupts come between elements.
  */
 static bool finished(struct emulate *e)
 {
@@ -94,7 +94,7 @@ static bool finished(struct emulate *e)
 	return !e->again || e->step || !e->touched || e->elements >= EMULATE_REP_MAX;
 }
 
-/* --- executing ---------------------------------------------------------------------------------- */
+/* --- executing --- */
 
 /* The instruction, or one element of it. */
 static bool execute(struct emulate *e)
@@ -125,7 +125,8 @@ static enum emulate_result stop(struct emulate *e)
 	struct luv_vcpu_page *page = e->setup.page;
 
 	if (e->result == EMULATE_FAULT) {
-		page->rflags |= RFLAGS_RF; /* in the image that a fault pushes: SDM 3B 17.3.1.1 */
+		/* In the image that a fault pushes: SDM 3B 17.3.1.1. */
+		page->rflags |= RFLAGS_RF;
 		page->dirty |= LUV_GROUP_GENERAL;
 	}
 	if (!emulate_waits(e))

@@ -9,12 +9,12 @@
  *		result = emulate_resume(e);
  *	}
  *
- * Registers are read from and written to the vCPU's page; page->dirty gets the groups that changed.
- * A fault or an access that waits for a read leaves them untouched: emulate_resume executes the
- * instruction again from its start and gives it the answers that it had. Writes come last: when one
- * is asked of the client, the registers are already those behind the instruction, as KVM's are in
- * KVM_EXIT_MMIO. String instructions with REP commit each element; whoever interrupts them finds
- * RIP on the instruction and the counters stepped.
+ * Registers are read from and written to the vCPU's page; page->dirty gets the groups that
+ * changed. A fault or an access that waits for a read leaves them untouched: emulate_resume
+ * executes the instruction again from its start and gives it the answers that it had. Writes
+ * come last: when one is asked of the client, the registers are already those behind the
+ * instruction, as KVM's are in KVM_EXIT_MMIO. String instructions with REP commit each element;
+ * whoever interrupts them finds RIP on the instruction and the counters stepped.
  *
  * The guest's memory, page tables and instructions may be anything and change at any time. One
  * struct emulate belongs to one vCPU; threads of different vCPUs need no lock between them. No
@@ -32,16 +32,16 @@
 
 enum emulate_result {
 	/*
-	 * Go on with RUN. RIP is behind the instruction, or still on it (REP not finished, or the
-	 * CPU shall do it itself). emulate.step says whether a #DB is owed first.
+	 * Go on with RUN. RIP is behind the instruction, or still on it (REP not finished, or
+	 * the CPU shall do it itself). emulate.step says whether a #DB is owed first.
 	 */
 	EMULATE_DONE,
 	EMULATE_MMIO,  /* emulate.access is to be made; then emulate_resume */
 	EMULATE_IO,    /* emulate.io is to be made; then emulate_resume */
 	EMULATE_FAULT, /* emulate.fault is to be injected; RFLAGS.RF is set for it */
 	/*
-	 * Not an instruction that we execute, or its code or page tables are not in RAM. Nothing
-	 * has changed. KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION.
+	 * Not an instruction that we execute, or its code or page tables are not in RAM.
+	 * Nothing has changed. KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION.
 	 */
 	EMULATE_UNKNOWN,
 };
@@ -74,21 +74,22 @@ struct emulate_fault {
 
 struct emulate_ops {
 	/*
-	 * Where the page (4 KiB) of that address lies in our memory, or NULL where it is no RAM. For a
-	 * write NULL also where it is read-only, and the page counts as dirty from now on. The pointer is to
-	 * the page's first byte and stays good until the emulating function returns.
+	 * Where the page (4 KiB) of that address lies in our memory, or NULL where it is no
+	 * RAM. For a write NULL also where it is read-only, and the page counts as dirty from
+	 * now on. The pointer is to the page's first byte and stays good until the emulating
+	 * function returns.
 	 */
 	void *(*memory)(void *context, uint64_t gpa, bool write);
 	/*
-	 * An access that can be answered at once (local APIC, I/O APIC, ioeventfd): true, with a
-	 * read's answer in data. Else false: it becomes EMULATE_MMIO.
+	 * An access that can be answered at once (local APIC, I/O APIC, ioeventfd): true, with
+	 * a read's answer in data. Else false: it becomes EMULATE_MMIO.
 	 */
 	bool (*mmio)(void *context, struct emulate_access *access);
 	/* The same for ports (PIC, PIT, ioeventfd): all elements or none. */
 	bool (*port)(void *context, struct emulate_io *io);
 	/*
-	 * Fetches these groups into the page (wanted, luv_vcpu_sync), so that page->valid has them.
-	 * Called for LUV_GROUP_FPU only when an instruction needs it.
+	 * Fetches these groups into the page (wanted, luv_vcpu_sync), so that page->valid has
+	 * them. Called for LUV_GROUP_FPU only when an instruction needs it.
 	 */
 	bool (*groups)(void *context, uint64_t groups);
 };
@@ -96,13 +97,14 @@ struct emulate_ops {
 struct emulate_setup {
 	const struct emulate_ops *ops;
 	void *context; /* for the callbacks */
-	/* valid must have GENERAL, CONTROL and SEGMENTS; with EVENTS the interrupt shadow is ended. */
+	/* valid must have GENERAL, CONTROL and SEGMENTS; with EVENTS the interrupt shadow is
+	 * ended. */
 	struct luv_vcpu_page *page;
 	uint8_t *xsave; /* the FPU page: XSAVE area in standard format */
 	/* From the guest's CPUID leaf 0Dh, EBX of the component's subleaf; 0: there is none. */
 	uint16_t pkru_offset;
-	uint16_t zmm_offset;	/* ZMM_Hi256 */
-	uint8_t physical_bits;	/* MAXPHYADDR of the guest, 32 to 52 */
+	uint16_t zmm_offset;   /* ZMM_Hi256 */
+	uint8_t physical_bits; /* MAXPHYADDR of the guest, 32 to 52 */
 };
 
 /* Elements that one call moves at most before it lets the guest take an interrupt. */
@@ -141,17 +143,17 @@ struct emulate {
 	struct emulate_insn own; /* not from the cache: emulate_string_io */
 	enum emulate_result result;
 	enum emulate_wait wait;
-	uint64_t rip; /* of the instruction in progress */
+	uint64_t rip;	   /* of the instruction in progress */
 	uint64_t hint_gpa; /* what the exit said about the instruction's only memory operand */
 	bool hint, hint_write;
-	bool again;   /* a string instruction has elements left */
-	bool touched; /* this element touched what is no RAM */
-	bool retry;   /* memory changed under a locked instruction */
-	bool branch;  /* RIP becomes target */
+	bool again;	/* a string instruction has elements left */
+	bool touched;	/* this element touched what is no RAM */
+	bool retry;	/* memory changed under a locked instruction */
+	bool branch;	/* RIP becomes target */
 	bool in_ready;	/* io.data holds the answer for INS */
 	bool out_ready; /* io.data holds what OUTS hands out */
 	uint64_t target;
-	uint64_t locked; /* what a locked instruction read */
+	uint64_t locked;   /* what a locked instruction read */
 	uint32_t elements; /* moved in this call */
 	struct {
 		uint64_t linear, gpa; /* pages; linear 1: none */
@@ -167,8 +169,8 @@ struct emulate {
 void emulate_init(struct emulate *emulate, const struct emulate_setup *setup);
 
 /*
- * After LUV_RUN_MMIO, page->exit as it was. Not where page->events.pending says that an event was
- * being delivered: that access is not the instruction's.
+ * After LUV_RUN_MMIO, page->exit as it was. Not where page->events.pending says that an event
+ * was being delivered: that access is not the instruction's.
  */
 enum emulate_result emulate_mmio(struct emulate *emulate);
 
@@ -176,8 +178,9 @@ enum emulate_result emulate_mmio(struct emulate *emulate);
 enum emulate_result emulate_string_io(struct emulate *emulate);
 
 /*
- * After EMULATE_MMIO and EMULATE_IO, when the access was made. KVM completes an instruction before
- * it looks at immediate_exit. When the client has moved RIP meanwhile, a waiting read is forgotten.
+ * After EMULATE_MMIO and EMULATE_IO, when the access was made. KVM completes an instruction
+ * before it looks at immediate_exit. When the client has moved RIP meanwhile, a waiting read is
+ * forgotten.
  */
 enum emulate_result emulate_resume(struct emulate *emulate);
 

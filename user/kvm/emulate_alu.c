@@ -108,7 +108,7 @@ uint64_t alu_unary(enum alu_unary operation, unsigned size, uint64_t a, uint64_t
 	return ~a & size_mask(size);
 }
 
-/* --- shifts ------------------------------------------------------------------------------------- */
+/* --- shifts --- */
 
 /* ROL, ROR: only CF and OF, and those also when the count is a multiple of the width. */
 static uint64_t rotate(bool left, unsigned size, uint64_t a, unsigned count, uint64_t *rflags)
@@ -147,10 +147,10 @@ static uint64_t rotate_carry(bool left, unsigned size, uint64_t a, unsigned coun
 		carry = out;
 	}
 	top = a & sign_bit(size);
-	set_flags(rflags, RFLAGS_CF | RFLAGS_OF,
-		  flag_if(RFLAGS_CF, carry) |
-		      flag_if(RFLAGS_OF, left ? top != carry
-					      : top != !!(a & sign_bit(size) >> 1)));
+	set_flags(
+	    rflags, RFLAGS_CF | RFLAGS_OF,
+	    flag_if(RFLAGS_CF, carry) |
+		flag_if(RFLAGS_OF, left ? top != carry : top != !!(a & sign_bit(size) >> 1)));
 	return a;
 }
 
@@ -169,7 +169,8 @@ static uint64_t shift(enum alu_shift operation, unsigned size, uint64_t a, unsig
 	} else {
 		if (operation == ALU_SAR)
 			a = sign_extend(a, size);
-		last = operation == ALU_SAR ? (uint64_t)((int64_t)a >> (count - 1)) : a >> (count - 1);
+		last = operation == ALU_SAR ? (uint64_t)((int64_t)a >> (count - 1))
+					    : a >> (count - 1);
 		result = operation == ALU_SAR ? (uint64_t)((int64_t)last >> 1) : last >> 1;
 		carry = last & 1;
 		overflow = operation == ALU_SHR && (a & sign_bit(size));
@@ -227,7 +228,7 @@ uint64_t alu_shift_double(bool left, unsigned size, uint64_t a, uint64_t b, unsi
 	return result;
 }
 
-/* --- bits --------------------------------------------------------------------------------------- */
+/* --- bits --- */
 
 uint64_t alu_scan(enum alu_scan operation, unsigned size, uint64_t a, uint64_t old,
 		  uint64_t *rflags)
@@ -256,7 +257,7 @@ uint64_t alu_scan(enum alu_scan operation, unsigned size, uint64_t a, uint64_t o
 	return result;
 }
 
-/* --- products and quotients --------------------------------------------------------------------- */
+/* --- products and quotients --- */
 
 void alu_multiply(bool is_signed, unsigned size, uint64_t a, uint64_t b, uint64_t *low,
 		  uint64_t *high, uint64_t *rflags)

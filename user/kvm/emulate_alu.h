@@ -2,8 +2,8 @@
 /*
  * The arithmetic of the integer instructions with its flags (SDM 1 3.4.3.1 and volume 2). Pure.
  *
- * size is 1, 2, 4 or 8 bytes; operands and results are masked to it. *rflags keeps the bits that the
- * instruction does not define; those that it leaves undefined are kept or cleared.
+ * size is 1, 2, 4 or 8 bytes; operands and results are masked to it. *rflags keeps the bits
+ * that the instruction does not define; those that it leaves undefined are kept or cleared.
  */
 #ifndef KVM_EMULATE_ALU_H
 #define KVM_EMULATE_ALU_H
@@ -11,7 +11,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum alu_binary { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP, ALU_TEST };
+enum alu_binary {
+	ALU_ADD,
+	ALU_OR,
+	ALU_ADC,
+	ALU_SBB,
+	ALU_AND,
+	ALU_SUB,
+	ALU_XOR,
+	ALU_CMP,
+	ALU_TEST
+};
 enum alu_unary { ALU_INC, ALU_DEC, ALU_NOT, ALU_NEG };
 enum alu_shift { ALU_ROL, ALU_ROR, ALU_RCL, ALU_RCR, ALU_SHL, ALU_SHR, ALU_SAR };
 enum alu_scan { ALU_BSF, ALU_BSR, ALU_TZCNT, ALU_LZCNT, ALU_POPCNT };

@@ -13,7 +13,7 @@ struct decoded {
 	ZydisDecodedOperand operand[ZYDIS_MAX_OPERAND_COUNT];
 };
 
-/* --- Zydis's words to ours ---------------------------------------------------------------------- */
+/* --- Zydis's words to ours --- */
 
 static bool in_class(ZydisRegister reg, ZydisRegister first, ZydisRegister last)
 {
@@ -135,7 +135,8 @@ static uint8_t string_segment(const ZydisDecodedInstruction *insn, unsigned mode
 	    {ZYDIS_ATTRIB_HAS_SEGMENT_SS, LUV_SS},
 	};
 
-	for (unsigned i = 0; i < (mode == 64 ? 2 : sizeof(overrides) / sizeof(overrides[0])); i++)
+	for (unsigned i = 0; i < (mode == 64 ? 2 : sizeof(overrides) / sizeof(overrides[0]));
+	     i++)
 		if (insn->attributes & overrides[i].attribute)
 			return overrides[i].segment;
 	return LUV_DS;
@@ -178,7 +179,7 @@ static bool convert(struct emulate_insn *to, const struct decoded *from)
 	return true;
 }
 
-/* --- decoding ----------------------------------------------------------------------------------- */
+/* --- decoding --- */
 
 static void decoder_for(ZydisDecoder *decoder, unsigned mode)
 {
@@ -281,7 +282,8 @@ bool emulate_decode(struct emulate *e, const uint8_t *from, unsigned count)
 {
 	const struct luv_vcpu_page *page = e->setup.page;
 	unsigned mode = has_descriptors(page) ? code_bits(page) : MODE_REAL;
-	struct emulate_insn *entry = &e->cache[(page->rip ^ page->rip >> 6) % EMULATE_CACHE_SIZE];
+	struct emulate_insn *entry =
+	    &e->cache[(page->rip ^ page->rip >> 6) % EMULATE_CACHE_SIZE];
 	uint8_t bytes[16] = {0};
 	uint64_t words[2];
 

@@ -20,8 +20,8 @@ struct emulate_row {
 const struct emulate_row *emulate_row(ZydisMnemonic mnemonic, bool string);
 
 /*
- * The instruction at RIP into e->insn. count of its bytes are known; more are read from the guest's
- * memory where they are needed.
+ * The instruction at RIP into e->insn. count of its bytes are known; more are read from the
+ * guest's memory where they are needed.
  */
 bool emulate_decode(struct emulate *e, const uint8_t *bytes, unsigned count);
 

@@ -19,11 +19,11 @@ bool execute_mov(struct emulate *e);
 bool execute_movzx(struct emulate *e);
 bool execute_movsx(struct emulate *e);
 bool execute_movbe(struct emulate *e);
-bool execute_cmov(struct emulate *e); /* operation: condition */
-bool execute_set(struct emulate *e);  /* operation: condition */
-bool execute_binary(struct emulate *e); /* enum alu_binary */
-bool execute_unary(struct emulate *e);	/* enum alu_unary */
-bool execute_shift(struct emulate *e);	/* enum alu_shift */
+bool execute_cmov(struct emulate *e);	      /* operation: condition */
+bool execute_set(struct emulate *e);	      /* operation: condition */
+bool execute_binary(struct emulate *e);	      /* enum alu_binary */
+bool execute_unary(struct emulate *e);	      /* enum alu_unary */
+bool execute_shift(struct emulate *e);	      /* enum alu_shift */
 bool execute_shift_double(struct emulate *e); /* 1: left */
 bool execute_scan(struct emulate *e);	      /* enum alu_scan */
 bool execute_bit(struct emulate *e);	      /* enum general_bit */
@@ -60,10 +60,10 @@ bool execute_by_cpu(struct emulate *e);
 
 /* emulate_vector.c */
 enum vector_operation {
-	VECTOR_WHOLE,	/* all bytes of the operand */
-	VECTOR_ALIGNED, /* so, and #GP unless aligned */
-	VECTOR_LOW,	/* the operand's bytes; a load clears the rest of the register */
-	VECTOR_LOW_HALF, /* bytes 7:0; a load keeps the rest */
+	VECTOR_WHOLE,	  /* all bytes of the operand */
+	VECTOR_ALIGNED,	  /* so, and #GP unless aligned */
+	VECTOR_LOW,	  /* the operand's bytes; a load clears the rest of the register */
+	VECTOR_LOW_HALF,  /* bytes 7:0; a load keeps the rest */
 	VECTOR_HIGH_HALF, /* bytes 15:8 */
 };
 

@@ -14,7 +14,7 @@ static uint64_t *flags_of(struct emulate *e)
 	return &e->setup.page->rflags;
 }
 
-/* --- moves -------------------------------------------------------------------------------------- */
+/* --- moves --- */
 
 bool execute_mov(struct emulate *e)
 {
@@ -52,7 +52,8 @@ bool execute_cmov(struct emulate *e)
 
 	if (!operand_read(e, 1, &value) || !operand_read(e, 0, &old))
 		return false;
-	return operand_write(e, 0, alu_condition(e->insn->operation, *flags_of(e)) ? value : old);
+	return operand_write(e, 0,
+			     alu_condition(e->insn->operation, *flags_of(e)) ? value : old);
 }
 
 bool execute_set(struct emulate *e)
@@ -75,7 +76,7 @@ bool execute_nothing(struct emulate *e)
 	return true;
 }
 
-/* --- arithmetic --------------------------------------------------------------------------------- */
+/* --- arithmetic --- */
 
 bool execute_binary(struct emulate *e)
 {
@@ -158,7 +159,8 @@ static uint64_t change_bit(enum general_bit operation, uint64_t value, uint64_t 
 	return value;
 }
 
-/* A bit offset in a register reaches outside a memory operand, to both sides (SDM 2A 3.1.1.9). */
+/* A bit offset in a register reaches outside a memory operand, to both sides (SDM 2A 3.1.1.9).
+ */
 bool execute_bit(struct emulate *e)
 {
 	const struct emulate_insn *insn = e->insn;
@@ -221,8 +223,8 @@ bool execute_divide(struct emulate *e)
 {
 	unsigned size = operand_bytes(e, 0);
 	uint64_t low = general_read(e, LUV_RAX, size);
-	uint64_t high = size == 1 ? general_read(e, LUV_RAX, 2) >> 8
-				  : general_read(e, LUV_RDX, size);
+	uint64_t high =
+	    size == 1 ? general_read(e, LUV_RAX, 2) >> 8 : general_read(e, LUV_RDX, size);
 	uint64_t divisor, quotient, remainder;
 
 	if (!operand_read(e, 0, &divisor))
@@ -233,7 +235,7 @@ bool execute_divide(struct emulate *e)
 	return true;
 }
 
-/* --- exchanges ---------------------------------------------------------------------------------- */
+/* --- exchanges --- */
 
 bool execute_xchg(struct emulate *e)
 {
@@ -284,7 +286,8 @@ bool execute_cmpxchg_pair(struct emulate *e)
 	uint64_t offset = operand_offset(e);
 	uint8_t data[16], with[16];
 	uint64_t low = 0, high = 0;
-	uint64_t new_low = general_read(e, LUV_RBX, half), new_high = general_read(e, LUV_RCX, half);
+	uint64_t new_low = general_read(e, LUV_RBX, half),
+		 new_high = general_read(e, LUV_RCX, half);
 	bool equal;
 
 	if (half == 8 && !memory_is_aligned(e, insn->segment, offset, 16))

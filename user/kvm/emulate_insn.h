@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A decoded instruction, as the emulator keeps it: what Zydis says, in 128 bytes, found again by
- * the instruction's bytes.
+ * A decoded instruction, as the emulator keeps it: what Zydis says, in 128 bytes, found again
+ * by the instruction's bytes.
  */
 #ifndef KVM_EMULATE_INSN_H
 #define KVM_EMULATE_INSN_H
@@ -39,8 +39,8 @@ struct emulate_operand {
 #define EMULATE_VEX	(1u << 3)
 #define EMULATE_ONE_MEM (1u << 4) /* the memory operand is the only memory that it touches */
 
-#define EMULATE_NO_REG 0xffu
-#define EMULATE_RIP    16u /* as base */
+#define EMULATE_NO_REG	0xffu
+#define EMULATE_RIP	16u /* as base */
 
 struct emulate_insn {
 	/* Found by: the bytes (those outside mask do not belong to it) and the mode. */

@@ -18,7 +18,7 @@ void memory_forget(struct emulate *e)
 	e->translated[1].linear = NO_PAGE;
 }
 
-/* --- segments ----------------------------------------------------------------------------------- */
+/* --- segments --- */
 
 static bool segment_fault(struct emulate *e, unsigned segment)
 {
@@ -47,7 +47,8 @@ static bool legacy_allows(const struct luv_vcpu_page *page, unsigned name, uint6
 		return false;
 	if (!(attributes & SEGMENT_TYPE_DOWN))
 		return last <= segment->limit;
-	return offset > segment->limit && last <= (attributes & SEGMENT_BIG ? 0xffffffff : 0xffff);
+	return offset > segment->limit &&
+	       last <= (attributes & SEGMENT_BIG ? 0xffffffff : 0xffff);
 }
 
 static bool canonical(const struct luv_vcpu_page *page, uint64_t linear)
@@ -88,23 +89,25 @@ bool memory_is_aligned(const struct emulate *e, unsigned segment, uint64_t offse
 	return offset % alignment == 0;
 }
 
-/* SDM 3A 6.15, vector 17. XMM and YMM operands count as a whole (APM 4, MOVUPS). */
+/* SDM 3A 6.15, vector 17. XMM operands count as a whole; of YMM operands CPUs look at 16 bytes.
+ */
 static bool aligned_enough(struct emulate *e, uint64_t linear, unsigned size)
 {
 	const struct luv_vcpu_page *page = e->setup.page;
+	unsigned alignment = size < 16 ? size : 16;
 
-	if (!(page->rflags & RFLAGS_AC) || !(linear & (size - 1)))
+	if (!(page->rflags & RFLAGS_AC) || !(linear & (alignment - 1)))
 		return true;
 	if (!(page->cr0 & CR0_AM) || current_privilege(page) != 3)
 		return true;
 	return fail_fault_error(e, VECTOR_AC, 0);
 }
 
-/* --- pages -------------------------------------------------------------------------------------- */
+/* --- pages --- */
 
 /*
- * The exit has told us where the instruction's only operand lies, and that the guest may access it so:
- * no walk is needed.
+ * The exit has told us where the instruction's only operand lies, and that the guest may access
+ * it so: no walk is needed.
  */
 static bool exit_told(const struct emulate *e, uint64_t linear, unsigned size, unsigned access)
 {
@@ -155,11 +158,12 @@ static bool locate(struct emulate *e, unsigned segment, uint64_t offset, unsigne
 	return to_physical(e, next, access, &span->gpa[1]);
 }
 
-/* --- RAM and devices ---------------------------------------------------------------------------- */
+/* --- RAM and devices --- */
 
 static uint8_t *host_of(struct emulate *e, uint64_t gpa, bool write)
 {
-	uint8_t *page = e->setup.ops->memory(e->setup.context, gpa & ~(PAGE_SIZE - 1ull), write);
+	uint8_t *page =
+	    e->setup.ops->memory(e->setup.context, gpa & ~(PAGE_SIZE - 1ull), write);
 
 	return page ? page + gpa % PAGE_SIZE : NULL;
 }
@@ -196,7 +200,8 @@ static bool device_read(struct emulate *e, uint64_t gpa, void *data, unsigned si
 			e->replayed++;
 			return true;
 		}
-		/* The guest's tables have changed: what it had been given meant another address. */
+		/* The guest's tables have changed: what it had been given meant another
+		 * address. */
 		e->reads = e->replayed;
 	}
 	if (e->reads == EMULATE_READS_MAX)
@@ -283,9 +288,10 @@ bool memory_drain(struct emulate *e)
 	return true;
 }
 
-/* --- locked instructions ------------------------------------------------------------------------ */
+/* --- locked instructions --- */
 
-/* In RAM they are atomic: the write is an exchange that fails when what was read has changed. */
+/* In RAM they are atomic: the write is an exchange that fails when what was read has changed.
+ */
 static bool is_atomic(const struct emulate *e, const struct span *span)
 {
 	return (e->insn->flags & EMULATE_LOCKED) && span->first <= 8 && !span->second &&
@@ -300,24 +306,24 @@ static bool exchange(void *host, unsigned size, uint64_t old, uint64_t new)
 
 	switch (size) {
 	case 1:
-		return __atomic_compare_exchange_n((uint8_t *)host, &old_8, (uint8_t)new, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		return __atomic_compare_exchange_n((uint8_t *)host, &old_8, (uint8_t) new,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	case 2:
-		return __atomic_compare_exchange_n((uint16_t *)host, &old_16, (uint16_t)new, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		return __atomic_compare_exchange_n((uint16_t *)host, &old_16, (uint16_t) new,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	case 4:
-		return __atomic_compare_exchange_n((uint32_t *)host, &old_32, (uint32_t)new, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		return __atomic_compare_exchange_n((uint32_t *)host, &old_32, (uint32_t) new,
+						   false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	default:
 		return __atomic_compare_exchange_n((uint64_t *)host, &old, new, false,
 						   __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	}
 }
 
-/* --- the instruction's accesses ----------------------------------------------------------------- */
+/* --- the instruction's accesses --- */
 
-bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *data, unsigned size,
-		 unsigned access)
+bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *data,
+		 unsigned size, unsigned access)
 {
 	struct span span;
 
@@ -395,7 +401,8 @@ bool memory_fetch(struct emulate *e, uint64_t offset, uint8_t *bytes, unsigned s
 	in_page = PAGE_SIZE - (unsigned)(gpa % PAGE_SIZE);
 	*count = size < in_page ? size : in_page;
 	if (code_bits(e->setup.page) != 64) {
-		uint64_t left = e->setup.page->segment[LUV_CS].limit - (offset & 0xffffffff) + 1;
+		uint64_t left =
+		    e->setup.page->segment[LUV_CS].limit - (offset & 0xffffffff) + 1;
 
 		*count = *count < left ? *count : (unsigned)left;
 	}
@@ -403,7 +410,7 @@ bool memory_fetch(struct emulate *e, uint64_t offset, uint8_t *bytes, unsigned s
 	return true;
 }
 
-/* --- operands ----------------------------------------------------------------------------------- */
+/* --- operands --- */
 
 uint64_t operand_offset(const struct emulate *e)
 {

@@ -14,14 +14,15 @@
 void memory_forget(struct emulate *e);
 
 /*
- * Reads and writes of up to EMULATE_OPERAND_MAX bytes at an offset in a segment. access: ACCESS_WRITE for
- * a read that the instruction's own write follows, so that it faults as a write.
+ * Reads and writes of up to EMULATE_OPERAND_MAX bytes at an offset in a segment. access:
+ * ACCESS_WRITE for a read that the instruction's own write follows, so that it faults as a
+ * write.
  *
- * A write is only handed in, and forgotten if the instruction fails behind it; but not that of a locked
- * instruction, which must be its last step.
+ * A write is only handed in, and forgotten if the instruction fails behind it; but not that of
+ * a locked instruction, which must be its last step.
  */
-bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *data, unsigned size,
-		 unsigned access);
+bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *data,
+		 unsigned size, unsigned access);
 bool memory_write(struct emulate *e, unsigned segment, uint64_t offset, const void *data,
 		  unsigned size);
 
@@ -32,8 +33,8 @@ bool memory_write_number(struct emulate *e, unsigned segment, uint64_t offset, u
 			 unsigned size);
 
 /*
- * The host's view of size bytes, if they lie in one page of RAM; *host = NULL where they do not.
- * All checks are made as for the access itself.
+ * The host's view of size bytes, if they lie in one page of RAM; *host = NULL where they do
+ * not. All checks are made as for the access itself.
  */
 bool memory_direct(struct emulate *e, unsigned segment, uint64_t offset, unsigned size,
 		   unsigned access, uint8_t **host);
@@ -48,7 +49,8 @@ void memory_commit(struct emulate *e);
 /* Makes the others. False: one is the client's (emulate.access). */
 bool memory_drain(struct emulate *e);
 
-/* Up to size bytes of code at CS:offset. *count: how many there are before a page that faults. */
+/* Up to size bytes of code at CS:offset. *count: how many there are before a page that faults.
+ */
 bool memory_fetch(struct emulate *e, uint64_t offset, uint8_t *bytes, unsigned size,
 		  unsigned *count);
 

@@ -92,8 +92,8 @@ bool execute_pop_all(struct emulate *e)
 	uint64_t value[8];
 
 	for (unsigned i = 0; i < 8; i++)
-		if (!memory_read_number(e, LUV_SS, stack_at(e, (uint64_t)i * size), &value[7 - i],
-					size, 0))
+		if (!memory_read_number(e, LUV_SS, stack_at(e, (uint64_t)i * size),
+					&value[7 - i], size, 0))
 			return false;
 	for (unsigned i = 0; i < 8; i++)
 		if (i != LUV_RSP)
@@ -102,7 +102,7 @@ bool execute_pop_all(struct emulate *e)
 	return true;
 }
 
-/* --- flags -------------------------------------------------------------------------------------- */
+/* --- flags --- */
 
 /* In virtual-8086 mode they need IOPL 3; what CR4.VME offers instead is not there. */
 static bool flags_allowed(struct emulate *e)
@@ -126,7 +126,8 @@ bool execute_pop_flags(struct emulate *e)
 {
 	struct luv_vcpu_page *page = e->setup.page;
 	unsigned privilege = current_privilege(page);
-	uint64_t mask = RFLAGS_STATUS | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID;
+	uint64_t mask =
+	    RFLAGS_STATUS | RFLAGS_TF | RFLAGS_DF | RFLAGS_NT | RFLAGS_AC | RFLAGS_ID;
 	uint64_t value;
 
 	if (!flags_allowed(e) || !top(e, &value, e->insn->operand_size))
@@ -153,7 +154,7 @@ bool execute_leave(struct emulate *e)
 	return true;
 }
 
-/* --- near branches ------------------------------------------------------------------------------ */
+/* --- near branches --- */
 
 static bool target_allowed(struct emulate *e, uint64_t *target)
 {
@@ -161,8 +162,9 @@ static bool target_allowed(struct emulate *e, uint64_t *target)
 	unsigned unused = page->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
 
 	*target &= size_mask(e->insn->operand_size);
-	if (code_bits(page) == 64 ? (uint64_t)((int64_t)(*target << unused) >> unused) != *target
-				  : *target > page->segment[LUV_CS].limit)
+	if (code_bits(page) == 64
+		? (uint64_t)((int64_t)(*target << unused) >> unused) != *target
+		: *target > page->segment[LUV_CS].limit)
 		return fail_fault_error(e, VECTOR_GP, 0);
 	return true;
 }

@@ -2,9 +2,10 @@
 /*
  * The guest CPU's state as the emulator's files see it. Internal to user/kvm/emulate*.c.
  *
- * Every function that can fail returns false and leaves the reason in emulate.result; its caller
- * returns false at once. Nothing of the guest's has changed then: an instruction first reads what it
- * needs, then hands in its memory write (which can still fault), and only then sets registers.
+ * Every function that can fail returns false and leaves the reason in emulate.result; its
+ * caller returns false at once. Nothing of the guest's has changed then: an instruction first
+ * reads what it needs, then hands in its memory write (which can still fault), and only then
+ * sets registers.
  */
 #ifndef KVM_EMULATE_STATE_H
 #define KVM_EMULATE_STATE_H
@@ -53,13 +54,13 @@
 #define EFER_NXE      (1ull << 11)
 
 /* struct luv_segment's attributes. */
-#define SEGMENT_TYPE_WRITE  (1u << 1) /* data: writable; code: readable */
-#define SEGMENT_TYPE_DOWN   (1u << 2) /* data: expands down */
-#define SEGMENT_TYPE_CODE   (1u << 3)
-#define SEGMENT_S	    (1u << 4)
-#define SEGMENT_P	    (1u << 7)
-#define SEGMENT_L	    (1u << 9)
-#define SEGMENT_BIG	    (1u << 10)
+#define SEGMENT_TYPE_WRITE (1u << 1) /* data: writable; code: readable */
+#define SEGMENT_TYPE_DOWN  (1u << 2) /* data: expands down */
+#define SEGMENT_TYPE_CODE  (1u << 3)
+#define SEGMENT_S	   (1u << 4)
+#define SEGMENT_P	   (1u << 7)
+#define SEGMENT_L	   (1u << 9)
+#define SEGMENT_BIG	   (1u << 10)
 
 enum {
 	VECTOR_DE = 0,
@@ -93,7 +94,7 @@ static inline uint64_t sign_extend(uint64_t value, unsigned size)
 	return ((value & size_mask(size)) ^ sign) - sign;
 }
 
-/* --- the mode --------------------------------------------------------------------------------- */
+/* --- the mode --- */
 
 /* Of the code segment: 16, 32, 64. */
 static inline unsigned code_bits(const struct luv_vcpu_page *page)
@@ -122,7 +123,7 @@ static inline unsigned current_privilege(const struct luv_vcpu_page *page)
 	return page->segment[LUV_SS].attributes >> 5 & 3;
 }
 
-/* --- results ---------------------------------------------------------------------------------- */
+/* --- results --- */
 
 static inline bool fail_fault(struct emulate *e, unsigned vector)
 {
@@ -152,7 +153,7 @@ static inline bool fail_again(struct emulate *e)
 	return false;
 }
 
-/* --- general registers ------------------------------------------------------------------------ */
+/* --- general registers --- */
 
 static inline uint64_t general_read(const struct emulate *e, unsigned reg, unsigned size)
 {

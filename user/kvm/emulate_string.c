@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * String instructions: one element for each call, or for INS and OUTS as many as lie in one page.
- * e->again says that the instruction is to go on.
+ * String instructions: one element for each call, or for INS and OUTS as many as lie in one
+ * page. e->again says that the instruction is to go on.
  */
 #include <string.h>
 
@@ -54,7 +54,8 @@ static bool target_read(struct emulate *e, uint64_t *value)
 
 static bool target_write(struct emulate *e, uint64_t value)
 {
-	return memory_write_number(e, LUV_ES, index_of(e, LUV_RDI), value, e->insn->operand_size);
+	return memory_write_number(e, LUV_ES, index_of(e, LUV_RDI), value,
+				   e->insn->operand_size);
 }
 
 /* REPE goes on while equal, REPNE while not. */
@@ -74,8 +75,8 @@ static bool target_checked(struct emulate *e)
 {
 	uint8_t *host;
 
-	return memory_direct(e, LUV_ES, index_of(e, LUV_RDI), e->insn->operand_size, ACCESS_WRITE,
-			     &host);
+	return memory_direct(e, LUV_ES, index_of(e, LUV_RDI), e->insn->operand_size,
+			     ACCESS_WRITE, &host);
 }
 
 bool execute_string(struct emulate *e)
@@ -126,8 +127,8 @@ bool execute_xlat(struct emulate *e)
 	const struct emulate_insn *insn = e->insn;
 	uint64_t offset = e->setup.page->general[LUV_RBX] + general_read(e, LUV_RAX, 1), value;
 
-	if (!memory_read_number(e, insn->segment, offset & size_mask(insn->address_size), &value,
-				1, 0))
+	if (!memory_read_number(e, insn->segment, offset & size_mask(insn->address_size),
+				&value, 1, 0))
 		return false;
 	general_write(e, LUV_RAX, 1, value);
 	return true;
@@ -138,7 +139,7 @@ bool execute_by_cpu(struct emulate *e)
 	return fail_again(e);
 }
 
-/* --- ports -------------------------------------------------------------------------------------- */
+/* --- ports --- */
 
 /*
  * How many elements, and where they lie in RAM; *host = NULL: one, which is elsewhere or

@@ -3,18 +3,18 @@
 #include "kvm/emulate_decode.h"
 #include "kvm/emulate_families.h"
 
-#define ROWS	      (ZYDIS_MNEMONIC_MAX_VALUE + 1)
-#define CONDITIONAL(name, condition)                                                            \
-	[ZYDIS_MNEMONIC_SET##name] = {execute_set, condition, 0},                               \
+#define ROWS (ZYDIS_MNEMONIC_MAX_VALUE + 1)
+#define CONDITIONAL(name, condition)                              \
+	[ZYDIS_MNEMONIC_SET##name] = {execute_set, condition, 0}, \
 	[ZYDIS_MNEMONIC_CMOV##name] = {execute_cmov, condition, 0}
-#define STRING(name, operation)                                                                 \
-	[ZYDIS_MNEMONIC_##name##B] = {execute_string, operation, ROW_MORE},                     \
-	[ZYDIS_MNEMONIC_##name##W] = {execute_string, operation, ROW_MORE},                     \
-	[ZYDIS_MNEMONIC_##name##D] = {execute_string, operation, ROW_MORE},                     \
+#define STRING(name, operation)                                             \
+	[ZYDIS_MNEMONIC_##name##B] = {execute_string, operation, ROW_MORE}, \
+	[ZYDIS_MNEMONIC_##name##W] = {execute_string, operation, ROW_MORE}, \
+	[ZYDIS_MNEMONIC_##name##D] = {execute_string, operation, ROW_MORE}, \
 	[ZYDIS_MNEMONIC_##name##Q] = {execute_string, operation, ROW_MORE}
 /* With and without VEX. */
-#define VECTOR(name, operation)                                                                 \
-	[ZYDIS_MNEMONIC_##name] = {execute_vector, operation, 0},                               \
+#define VECTOR(name, operation)                                   \
+	[ZYDIS_MNEMONIC_##name] = {execute_vector, operation, 0}, \
 	[ZYDIS_MNEMONIC_V##name] = {execute_vector, operation, 0}
 
 static const struct emulate_row rows[ROWS] = {

@@ -48,7 +48,8 @@ static void area_word_set(struct emulate *e, unsigned offset, uint16_t word)
 	memcpy(area_of(e) + offset, &word, sizeof(word));
 }
 
-/* What is not in use has its initial values, whatever the area holds. Afterwards it is in use. */
+/* What is not in use has its initial values, whatever the area holds. Afterwards it is in use.
+ */
 static void use(struct emulate *e, uint64_t state)
 {
 	uint64_t states = states_in_use(e);
@@ -89,7 +90,7 @@ static bool available(struct emulate *e, bool mmx)
 	return true;
 }
 
-/* --- XMM and YMM -------------------------------------------------------------------------------- */
+/* --- XMM and YMM --- */
 
 static void vector_get(const struct emulate *e, unsigned reg, uint8_t value[32])
 {
@@ -152,7 +153,7 @@ static bool vector_load(struct emulate *e, unsigned number)
 	return true;
 }
 
-/* --- MMX ---------------------------------------------------------------------------------------- */
+/* --- MMX --- */
 
 /*
  * An MMX instruction makes TOP 0 and all registers valid (SDM 1 9.6.2). The area has the x87
@@ -206,7 +207,7 @@ static bool mmx_load(struct emulate *e)
 	return true;
 }
 
-/* --- all ---------------------------------------------------------------------------------------- */
+/* --- all --- */
 
 bool execute_vector(struct emulate *e)
 {

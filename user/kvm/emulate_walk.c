@@ -3,8 +3,8 @@
  * The guest's own page tables: SDM 3A chapter 4, APM 2 chapter 5. As the CPU's walker it sets
  * accessed and dirty bits.
  *
- * hv/mem/walk.c has the same tables with another job: it never writes, and refuses what the CPU would
- * still have to set.
+ * hv/mem/walk.c has the same tables with another job: it never writes, and refuses what the CPU
+ * would still have to set.
  */
 #include "kvm/emulate_memory.h"
 
@@ -19,15 +19,15 @@
 #define PAGE_SIZE LUV_PAGE_SIZE
 
 /* Error codes of #PF: SDM 3A 4.7. */
-#define ERROR_P	  (1u << 0)
-#define ERROR_W	  (1u << 1)
-#define ERROR_U	  (1u << 2)
-#define ERROR_R	  (1u << 3)
-#define ERROR_I	  (1u << 4)
-#define ERROR_PK  (1u << 5)
+#define ERROR_P	 (1u << 0)
+#define ERROR_W	 (1u << 1)
+#define ERROR_U	 (1u << 2)
+#define ERROR_R	 (1u << 3)
+#define ERROR_I	 (1u << 4)
+#define ERROR_PK (1u << 5)
 
-#define LEVELS	  5
-#define TRIES	  16 /* when entries change under us */
+#define LEVELS	 5
+#define TRIES	 16 /* when entries change under us */
 
 struct walk {
 	struct emulate *e;
@@ -110,7 +110,8 @@ static uint64_t reserved_bits(const struct walk *walk, unsigned level, bool leaf
 	uint64_t above = ~physical_mask(walk->e);
 	uint64_t reserved;
 
-	/* SDM 3A table 4-4: of a 4 MiB leaf bit 21, and address bits 39:32 that the CPU lacks. */
+	/* SDM 3A table 4-4: of a 4 MiB leaf bit 21, and address bits 39:32 that the CPU lacks.
+	 */
 	if (walk->entry_size == 4)
 		return leaf && level == 2 ? 1ull << 21 | (above >> 32 & 0xff) << 13 : 0;
 	/* Bits 62:52 are ignored in long mode, reserved with PAE (SDM 3A 4.4.2). */
@@ -130,7 +131,8 @@ static uint64_t reserved_bits(const struct walk *walk, unsigned level, bool leaf
 static bool read_entry(struct walk *walk, unsigned level, uint64_t address)
 {
 	const struct emulate_setup *setup = &walk->e->setup;
-	uint8_t *page = setup->ops->memory(setup->context, address & ~(PAGE_SIZE - 1ull), false);
+	uint8_t *page =
+	    setup->ops->memory(setup->context, address & ~(PAGE_SIZE - 1ull), false);
 
 	if (!page)
 		return fail_unknown(walk->e);
@@ -170,7 +172,8 @@ static bool walk_down(struct walk *walk)
 	if (is_pdpte(walk, walk->levels))
 		table = page->cr3 & 0xffffffe0;
 	for (unsigned level = walk->levels;; level--) {
-		uint64_t index = walk->linear / level_size(walk, level) % (1u << index_bits(walk));
+		uint64_t index =
+		    walk->linear / level_size(walk, level) % (1u << index_bits(walk));
 		uint64_t entry;
 		bool leaf;
 
@@ -257,8 +260,9 @@ static bool set_bits(struct walk *walk, unsigned level, uint64_t bits, bool *cha
 		return fail_unknown(walk->e);
 	page += walk->at[level] % PAGE_SIZE;
 	if (walk->entry_size == 8)
-		*changed |= !__atomic_compare_exchange_n((uint64_t *)page, &old, old | bits, false,
-							 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+		*changed |=
+		    !__atomic_compare_exchange_n((uint64_t *)page, &old, old | bits, false,
+						 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	else
 		*changed |= !__atomic_compare_exchange_n((uint32_t *)page, &old_32,
 							 old_32 | (uint32_t)bits, false,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest for tests of user/kvm/emulate.h: a vCPU page, an XSAVE area, some RAM and a device whose
- * registers are memory that counts its accesses.
+ * A guest for tests of user/kvm/emulate.h: a vCPU page, an XSAVE area, some RAM and a device
+ * whose registers are memory that counts its accesses.
  */
 #ifndef TESTS_EMULATE_GUEST_H
 #define TESTS_EMULATE_GUEST_H
@@ -27,7 +27,7 @@ struct guest {
 	struct luv_vcpu_page page;
 	uint8_t xsave[4096];
 	struct guest_region region[GUEST_REGIONS];
-	bool ask;  /* device accesses go to the client */
+	bool ask; /* device accesses go to the client */
 	unsigned asked, answered;
 	struct emulate_access log[GUEST_LOG]; /* all device accesses, in order */
 	unsigned logged;
@@ -121,10 +121,11 @@ static bool guest_groups(void *context, uint64_t groups)
 	return true;
 }
 
-static const struct emulate_ops guest_ops = {guest_memory, guest_mmio, guest_port, guest_groups};
+static const struct emulate_ops guest_ops = {guest_memory, guest_mmio, guest_port,
+					     guest_groups};
 
-static inline void guest_segment(struct guest *guest, unsigned name, uint64_t base, uint64_t limit,
-				 uint64_t attributes)
+static inline void guest_segment(struct guest *guest, unsigned name, uint64_t base,
+				 uint64_t limit, uint64_t attributes)
 {
 	guest->page.segment[name] = (struct luv_segment){base, limit, 8, attributes};
 }

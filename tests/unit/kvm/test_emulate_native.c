@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The emulator against the CPU that the test runs on: the same instructions, with random operands,
- * registers and flags, in 64-bit mode and in 32-bit compatibility mode. What the CPU does with a page of
- * memory the emulator does with a device.
+ * The emulator against the CPU that the test runs on: the same instructions, with random
+ * operands, registers and flags, in 64-bit mode and in 32-bit compatibility mode. What the CPU
+ * does with a page of memory the emulator does with a device.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -21,31 +21,31 @@
 #include "emulate_guest.h"
 #include "kvm/emulate_state.h"
 
-#define SEED		  0x1f2e3d4c5b6a7988ull
-#define CASES		  60u /* of each row, in each mode */
+#define SEED  0x1f2e3d4c5b6a7988ull
+#define CASES 200u /* of each row, in each mode */
 
 /* All below 2 GiB, so that both modes and the assembly reach it by plain numbers. */
-#define BLOCK		  0x10000000
-#define CODE		  0x10001000
-#define STUB_32		  0x10002000
-#define AREA		  0x10003000 /* XSAVE */
-#define LOW_STACK	  0x10005000 /* its top */
-#define DATA		  0x10010000
-#define DATA_SIZE	  0x2000
-#define MAPPED		  0x20000
+#define BLOCK	   0x10000000
+#define CODE	   0x10001000
+#define STUB_32	   0x10002000
+#define AREA	   0x10003000 /* XSAVE */
+#define LOW_STACK  0x10005000 /* its top */
+#define DATA	   0x10010000
+#define DATA_SIZE  0x2000
+#define MAPPED	   0x20000
 
-#define TEXT_(x)	  #x
-#define TEXT(x)		  TEXT_(x)
-#define AT(offset)	  TEXT(BLOCK + offset)
+#define TEXT_(x)   #x
+#define TEXT(x)	   TEXT_(x)
+#define AT(offset) TEXT(BLOCK + offset)
 
 /* At BLOCK; the assembly knows the offsets. */
 struct block {
 	uint64_t general[16];
-	uint64_t rflags;   /* 128 */
-	uint64_t host_rsp; /* 136 */
-	uint64_t entry;	   /* 144 */
-	uint64_t leave;	   /* 152 */
-	uint64_t leave_64; /* 160 */
+	uint64_t rflags;		  /* 128 */
+	uint64_t host_rsp;		  /* 136 */
+	uint64_t entry;			  /* 144 */
+	uint64_t leave;			  /* 152 */
+	uint64_t leave_64;		  /* 160 */
 	uint64_t vector, error, cr2, rip; /* filled in by the handler */
 };
 _Static_assert(offsetof(struct block, leave_64) == 160, "struct block");
@@ -59,6 +59,7 @@ void native_enter_32(void);
 void native_leave_32_end(void);
 extern const uint8_t native_stub_32[], native_stub_32_end[], native_stub_32_leave[];
 
+/* clang-format off */
 __asm__(".text\n"
 	".globl native_enter_64, native_leave_64, native_enter_32\n"
 	".globl native_stub_32, native_stub_32_end, native_stub_32_leave\n"
@@ -116,8 +117,9 @@ __asm__(".text\n"
 	".code64\n"
 	"1:	jmp *" AT(160) "\n"
 	"native_stub_32_end:\n");
+/* clang-format on */
 
-/* --- running an instruction on the CPU ---------------------------------------------------------- */
+/* --- running an instruction on the CPU --- */
 
 static uint64_t random_state;
 
@@ -159,7 +161,8 @@ static void catch_signals(void)
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
 	static uint8_t stack[65536];
 	stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
-	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction action = {.sa_sigaction = on_signal,
+				   .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
 	assert_int_equal(sigaltstack(&alternate, NULL), 0);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
@@ -196,7 +199,7 @@ static void native_run(bool wide, const uint8_t *bytes, unsigned length)
 		native_enter_32();
 }
 
-/* --- the instructions ---------------------------------------------------------------------------- */
+/* --- the instructions --- */
 
 #define SIZED	 (1u << 0) /* 16, 32 and 64 bits */
 #define NARROW	 (1u << 1) /* not 16 bits */
@@ -206,8 +209,8 @@ static void native_run(bool wide, const uint8_t *bytes, unsigned length)
 #define PF2	 (1u << 5)
 #define STRING	 (1u << 6) /* RSI and RDI; no ModRM */
 #define VEX_W0	 (1u << 7)
-#define VEX_256	 (1u << 8) /* also with 256 bits */
-#define VVVV	 (1u << 9) /* VEX with a second source */
+#define VEX_256	 (1u << 8)  /* also with 256 bits */
+#define VVVV	 (1u << 9)  /* VEX with a second source */
 #define W	 (1u << 10) /* REX.W belongs to it; 64-bit mode only */
 #define STACK	 (1u << 11)
 #define BITS	 (1u << 12) /* a bit offset in the register */
@@ -232,23 +235,34 @@ struct row {
 	uint64_t undefined; /* RFLAGS */
 };
 
-#define ALU(name, op)                                                                           \
-	{name " r/m8, r8", op "0", -1, LOCKED, 0}, {name, op "1", -1, SIZED | LOCKED, 0},       \
-	    {name " r8, r/m8", op "2", -1, 0, 0}, {name " r, r/m", op "3", -1, SIZED, 0}
-#define ALU_HIGH(name, low, op)                                                                 \
-	{name " r/m8, r8", op "8", -1, LOCKED, 0}, {name, op "9", -1, SIZED | LOCKED, 0},       \
-	    {name " r8, r/m8", op "a", -1, 0, 0}, {name " r, r/m", op "b", -1, SIZED, 0}
-#define SHIFTS(name, reg)                                                                       \
-	{name " m8, 1", "d0", reg, 0, RFLAGS_AF}, {name " m, 1", "d1", reg, SIZED, RFLAGS_AF},  \
-	    {name " m8, i", "c0", reg, IMM_8, F_SHIFT},                                         \
-	    {name " m, i", "c1", reg, IMM_8 | SIZED, F_SHIFT},                                  \
-	    {name " m8, cl", "d2", reg, 0, F_SHIFT}, {name " m, cl", "d3", reg, SIZED, F_SHIFT}
-#define SHIFTS_CF(name, reg)                                                                    \
-	{name " m8, 1", "d0", reg, 0, RFLAGS_AF}, {name " m, 1", "d1", reg, SIZED, RFLAGS_AF},  \
-	    {name " m8, i", "c0", reg, IMM_8, F_SHIFT | RFLAGS_CF},                             \
-	    {name " m, i", "c1", reg, IMM_8 | SIZED, F_SHIFT | RFLAGS_CF},                      \
-	    {name " m8, cl", "d2", reg, 0, F_SHIFT | RFLAGS_CF},                                \
-	    {name " m, cl", "d3", reg, SIZED, F_SHIFT | RFLAGS_CF}
+#define ALU(name, op)                                                                     \
+	{name " r/m8, r8", op "0", -1, LOCKED, 0}, {name, op "1", -1, SIZED | LOCKED, 0}, \
+	    {name " r8, r/m8", op "2", -1, 0, 0},                                         \
+	{                                                                                 \
+		name " r, r/m", op "3", -1, SIZED, 0                                      \
+	}
+#define ALU_HIGH(name, low, op)                                                           \
+	{name " r/m8, r8", op "8", -1, LOCKED, 0}, {name, op "9", -1, SIZED | LOCKED, 0}, \
+	    {name " r8, r/m8", op "a", -1, 0, 0},                                         \
+	{                                                                                 \
+		name " r, r/m", op "b", -1, SIZED, 0                                      \
+	}
+#define SHIFTS(name, reg)                                                                      \
+	{name " m8, 1", "d0", reg, 0, RFLAGS_AF}, {name " m, 1", "d1", reg, SIZED, RFLAGS_AF}, \
+	    {name " m8, i", "c0", reg, IMM_8, F_SHIFT},                                        \
+	    {name " m, i", "c1", reg, IMM_8 | SIZED, F_SHIFT},                                 \
+	    {name " m8, cl", "d2", reg, 0, F_SHIFT},                                           \
+	{                                                                                      \
+		name " m, cl", "d3", reg, SIZED, F_SHIFT                                       \
+	}
+#define SHIFTS_CF(name, reg)                                                                   \
+	{name " m8, 1", "d0", reg, 0, RFLAGS_AF}, {name " m, 1", "d1", reg, SIZED, RFLAGS_AF}, \
+	    {name " m8, i", "c0", reg, IMM_8, F_SHIFT | RFLAGS_CF},                            \
+	    {name " m, i", "c1", reg, IMM_8 | SIZED, F_SHIFT | RFLAGS_CF},                     \
+	    {name " m8, cl", "d2", reg, 0, F_SHIFT | RFLAGS_CF},                               \
+	{                                                                                      \
+		name " m, cl", "d3", reg, SIZED, F_SHIFT | RFLAGS_CF                           \
+	}
 
 static const struct row rows[] = {
     {"mov m8, r8", "88", -1, 0, 0},
@@ -437,7 +451,7 @@ static const struct row rows[] = {
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
-/* --- making a case ------------------------------------------------------------------------------- */
+/* --- making a case --- */
 
 struct form {
 	const struct row *row;
@@ -447,7 +461,7 @@ struct form {
 	unsigned size; /* of integer operands, bytes */
 	bool vex, vex_256;
 	unsigned reg, base, index, scale; /* 16: none */
-	uint32_t target; /* of the memory operand */
+	uint32_t target;		  /* of the memory operand */
 	int32_t displacement;
 };
 
@@ -507,7 +521,8 @@ static void choose_operands(struct form *form)
 	if (form->index < 16 && is_kept(form, form->index))
 		form->index = 16;
 	form->displacement = below(2) ? (int8_t)random_64() : (int32_t)random_64() / 4;
-	if ((form->row->flags & STACK) && form->base == LUV_RSP) { /* it stays within the data */
+	if ((form->row->flags & STACK) &&
+	    form->base == LUV_RSP) { /* it stays within the data */
 		form->index = 16;
 		form->displacement = (int8_t)form->displacement;
 	}
@@ -534,7 +549,8 @@ static void emit_rex(struct form *form)
 
 	if (!form->wide)
 		return;
-	rex |= (form->row->flags & W) || ((form->row->flags & SIZED) && form->size == 8) ? 8 : 0;
+	rex |=
+	    (form->row->flags & W) || ((form->row->flags & SIZED) && form->size == 8) ? 8 : 0;
 	rex |= form->reg & 8 && form->row->reg < 0 ? 4 : 0;
 	rex |= form->index < 16 && form->index & 8 ? 2 : 0;
 	rex |= form->base < 16 && form->base & 8 ? 1 : 0;
@@ -567,7 +583,8 @@ static void emit_operand(struct form *form, unsigned immediate)
 
 	if (form->base == 16) {
 		emit(form, reg | 5, 1);
-		emit(form, form->target - (form->wide ? CODE + form->length + 4 + immediate : 0), 4);
+		emit(form,
+		     form->target - (form->wide ? CODE + form->length + 4 + immediate : 0), 4);
 		return;
 	}
 	emit(form, (small ? 0x40 : 0x80) | reg | (sib ? 4 : (form->base & 7)), 1);
@@ -621,7 +638,7 @@ static void make_form(struct form *form, const struct row *row, bool wide)
 		emit(form, random_64(), immediate_bytes(form));
 }
 
-/* --- state --------------------------------------------------------------------------------------- */
+/* --- state --- */
 
 struct machine {
 	uint64_t general[16];
@@ -653,7 +670,8 @@ static void random_registers(const struct form *form, struct machine *state)
 	for (unsigned i = 0; i < 16; i++)
 		state->general[i] = random_value();
 	if (row->flags & DIVIDES) /* quotients that fit, sometimes */
-		state->general[LUV_RDX] = below(3) ? (uint64_t)-(int64_t)below(2) : below(100);
+		state->general[LUV_RDX] =
+		    below(3) ? (uint64_t) - (int64_t)below(2) : below(100);
 	if (row->flags & BITS)
 		state->general[form->reg] = (uint64_t)(int64_t)(int)(below(4000) - 2000);
 	if ((row->flags & COUNT) && form->size == 2)
@@ -675,7 +693,8 @@ static void random_registers(const struct form *form, struct machine *state)
 		state->general[form->index] = below(64);
 		index = state->general[form->index] << form->scale;
 	}
-	state->general[form->base] = form->target - (uint64_t)(int64_t)form->displacement - index;
+	state->general[form->base] =
+	    form->target - (uint64_t)(int64_t)form->displacement - index;
 	if (!form->wide)
 		state->general[form->base] &= 0xffffffff;
 }
@@ -746,8 +765,8 @@ static void guest_set_up(const struct form *form, const struct machine *state)
 	memcpy(guest.xsave, state->area, sizeof(state->area));
 	/* Some cases have RAM on one side. */
 	guest.region[0] = (struct guest_region){DATA, 0x1000, data, .device = below(8)};
-	guest.region[1] = (struct guest_region){DATA + 0x1000, 0x1000, data + 0x1000,
-						.device = below(4)};
+	guest.region[1] =
+	    (struct guest_region){DATA + 0x1000, 0x1000, data + 0x1000, .device = below(4)};
 	guest.ask = below(2);
 }
 
@@ -758,8 +777,8 @@ static enum emulate_result run_emulated(const struct form *form, struct machine 
 
 	guest_set_up(form, state);
 	do {
-		guest_exit(&guest, told ? form->target : form->target ^ 0x800, told, form->bytes,
-			   form->length);
+		guest_exit(&guest, told ? form->target : form->target ^ 0x800, told,
+			   form->bytes, form->length);
 		result = guest_finish(&guest, emulate_mmio(&guest.emulate));
 	} while (result == EMULATE_DONE && guest.page.rip == CODE);
 	memcpy(state->general, guest.page.general, sizeof(state->general));
@@ -774,7 +793,7 @@ static enum emulate_result run_emulated(const struct form *form, struct machine 
 	return result;
 }
 
-/* --- comparing ----------------------------------------------------------------------------------- */
+/* --- comparing --- */
 
 static void describe(const struct form *form, const struct machine *before, const char *what,
 		     uint64_t native, uint64_t emulated)
@@ -783,7 +802,8 @@ static void describe(const struct form *form, const struct machine *before, cons
 
 	for (unsigned i = 0; i < form->length; i++)
 		snprintf(bytes + strlen(bytes), 4, "%02x ", form->bytes[i]);
-	fail_msg("%s (%u bits): %s: %s: CPU %#llx, emulator %#llx; operand at %#x, flags were %#llx, "
+	fail_msg("%s (%u bits): %s: %s: CPU %#llx, emulator %#llx; operand at %#x, flags were "
+		 "%#llx, "
 		 "rcx %#llx",
 		 form->row->name, form->wide ? 64 : 32, bytes, what, (unsigned long long)native,
 		 (unsigned long long)emulated, form->target, (unsigned long long)before->rflags,
