@@ -304,6 +304,7 @@ const struct test msr_tests[] = {
     TEST_OF("msr: an unknown one is read in the guest: #GP", test_unknown_in_guest, 0),
     TEST_OF("msr: an unknown one is written in the guest: #GP", test_unknown_in_guest, 1),
     TEST("msr: TSC", test_tsc),
+    TEST("msr: PAT", test_pat),
     TEST("msr: EFER", test_efer),
     TEST("msr: APIC base", test_apic_base),
     TEST("msr: machine check banks", test_mce),
