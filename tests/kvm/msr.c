@@ -7,6 +7,7 @@
 
 #define MSR_TSC		 0x10u
 #define MSR_APIC_BASE	 0x1bu
+#define MSR_PAT		 0x277u
 #define MSR_MCG_CAP	 0x179u
 #define MSR_MCG_STATUS	 0x17au
 #define MSR_MCG_CTL	 0x17bu
