@@ -16,7 +16,8 @@ B   ?= build
 PY  := /usr/bin/python3
 
 .PHONY: all demo check check-all check-unit check-rules check-boot test-programs clean
-all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/luvalley-loop $(B)/user/libluvalley-kvm.so
+all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/libluvalley-kvm.so $(B)/user/luvalley-loop \
+	$(B)/user/kvm-loop $(B)/user/guest-initramfs
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wcast-qual
@@ -163,13 +164,17 @@ $(B)/dom0/kvm-tests: $(KVM_OBJS)
 	$(say) LINK $@
 	$(CC) -pthread $^ -o $@
 
+# On dom0's disk, beside the tool. kvm-loop is dynamic: "luvalley run" loads a library into it.
+$(B)/user/luvalley-loop: $(B)/examples/luvalley-loop
+	cp $< $@
+
 $(B)/user/kvm-loop: examples/kvm-loop.c Makefile
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(CC) $(filter-out -Iinclude -Iuser,$(USER_CFLAGS)) $< -o $@
 
-# On dom0's disk, beside the tool.
-$(B)/user/luvalley-loop: $(B)/examples/luvalley-loop
+$(B)/user/guest-initramfs: tools/dom0/guest-initramfs
+	@mkdir -p $(@D)
 	cp $< $@
 
 # --- the demo
@@ -219,9 +224,10 @@ $(B)/unit/kvm/test_%: tests/unit/kvm/test_%.c $(KVM_PURE_OBJS) Makefile
 
 # --- checks ---------------------------------------------------------------------------------
 
-# Programs that boot tests run in dom0: static, so that they need nothing there.
+# Programs that boot tests run in dom0: static but for kvm-tests, so that they need nothing there.
 BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c)) \
-	$(B)/dom0/guest-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32
+	$(patsubst tests/boot/dom0/%.sh,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.sh)) \
+	$(B)/dom0/guest-tests $(B)/dom0/kvm-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32
 
 $(B)/dom0/guest-tests: $(B)/guest/guest-tests
 	@mkdir -p $(@D)
@@ -235,6 +241,10 @@ $(B)/dom0/%: tests/boot/dom0/%.c $(B)/user/libluvalley.a Makefile
 	@mkdir -p $(@D)
 	$(say) TEST $<
 	$(CC) $(USER_CFLAGS) -static $< $(B)/user/libluvalley.a -o $@
+
+$(B)/dom0/%: tests/boot/dom0/%.sh
+	@mkdir -p $(@D)
+	cp $< $@
 
 # tests/run builds twice: GCC into $(B), Clang into $(B)/clang.
 check:
