@@ -19,7 +19,7 @@
 
 static struct vm vm;
 static struct kvm_coalesced_mmio_ring *ring;
-static uint32_t signals, last_gsi;
+static uint32_t signals, last_gsi, inside;
 static bool last_resample, resampling;
 static unsigned nudges;
 
@@ -37,6 +37,7 @@ enum irqchip_mode irqchip_mode(const struct vm *of)
 
 void irqchip_irqfd_signal(struct vm *of, uint32_t gsi, bool resample)
 {
+	__atomic_store_n(&inside, 1, __ATOMIC_RELEASE);
 	assert_ptr_equal(of, &vm);
 	last_gsi = gsi;
 	last_resample = resample;
@@ -44,6 +45,8 @@ void irqchip_irqfd_signal(struct vm *of, uint32_t gsi, bool resample)
 	if (resample)
 		irqfd_completed(of, gsi);
 	__atomic_fetch_add(&signals, 1, __ATOMIC_RELEASE);
+	sched_yield();
+	__atomic_store_n(&inside, 0, __ATOMIC_RELEASE);
 }
 
 void irqchip_irqfd_resamples(struct vm *of, uint32_t gsi, bool any)
@@ -223,6 +226,7 @@ static void test_irqfd_race(void **state)
 		if (i % 8 == 0)
 			sched_yield();
 		assert_int_equal(irqfd_do(storm.fd, i, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+		assert_int_equal(__atomic_load_n(&inside, __ATOMIC_ACQUIRE), 0);
 	}
 	__atomic_store_n(&storm.end, 1, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
