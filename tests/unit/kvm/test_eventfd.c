@@ -19,7 +19,7 @@
 
 static struct vm vm;
 static struct kvm_coalesced_mmio_ring *ring;
-static uint32_t signals, last_gsi;
+static uint32_t signals, last_gsi, inside;
 static bool last_resample, resampling;
 static unsigned nudges;
 
@@ -30,6 +30,28 @@ const struct real *real(void)
 	return &functions;
 }
 
+int fds_keep(int descriptor)
+{
+	return descriptor;
+}
+
+void fds_close(int descriptor)
+{
+	close(descriptor);
+}
+
+/* How many descriptors are open, but for the two that the thread has for ever. */
+static int open_descriptors_now(void)
+{
+	int count = loop.started ? -2 : 0;
+
+	for (int i = 0; i < 1024; i++)
+		count += fcntl(i, F_GETFD) >= 0;
+	return count;
+}
+
+static int open_before;
+
 enum irqchip_mode irqchip_mode(const struct vm *of)
 {
 	return of->mode;
@@ -37,6 +59,7 @@ enum irqchip_mode irqchip_mode(const struct vm *of)
 
 void irqchip_irqfd_signal(struct vm *of, uint32_t gsi, bool resample)
 {
+	__atomic_store_n(&inside, 1, __ATOMIC_RELEASE);
 	assert_ptr_equal(of, &vm);
 	last_gsi = gsi;
 	last_resample = resample;
@@ -44,6 +67,8 @@ void irqchip_irqfd_signal(struct vm *of, uint32_t gsi, bool resample)
 	if (resample)
 		irqfd_completed(of, gsi);
 	__atomic_fetch_add(&signals, 1, __ATOMIC_RELEASE);
+	sched_yield();
+	__atomic_store_n(&inside, 0, __ATOMIC_RELEASE);
 }
 
 void irqchip_irqfd_resamples(struct vm *of, uint32_t gsi, bool any)
@@ -75,6 +100,7 @@ static int setup(void **state)
 	vm.tsc_khz = 1000000;
 	signals = nudges = 0;
 	resampling = false;
+	open_before = open_descriptors_now();
 	ring = calloc(1, 4096);
 	assert_int_equal(eventfds_create(&vm), 0);
 	assert_int_equal(coalesced_create(&vm, ring), 0);
@@ -87,6 +113,7 @@ static int teardown(void **state)
 	eventfds_destroy(&vm);
 	coalesced_destroy(&vm);
 	free(ring);
+	assert_int_equal(open_descriptors_now(), open_before);
 	return 0;
 }
 
@@ -223,6 +250,7 @@ static void test_irqfd_race(void **state)
 		if (i % 8 == 0)
 			sched_yield();
 		assert_int_equal(irqfd_do(storm.fd, i, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+		assert_int_equal(__atomic_load_n(&inside, __ATOMIC_ACQUIRE), 0);
 	}
 	__atomic_store_n(&storm.end, 1, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
