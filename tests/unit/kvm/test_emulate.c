@@ -808,12 +808,12 @@ static void test_cache(void **state)
 	/* Fewer bytes than the instruction that is known has. */
 	guest.page.segment[LUV_CS].attributes = GUEST_CODE64;
 	guest.page.rip = HOME;
-	assert_int_equal(RUN(DEVICE, true, "\x48\xff\x0b"), EMULATE_DONE);
+	assert_int_equal(RUN(DEVICE, true, "\xfe\x43\x00"), EMULATE_DONE); /* inc [rbx + 0] */
 	guest.page.rip = HOME;
-	memcpy(ram + HOME, "\x48\xff\x43\x08", 4);
+	memcpy(ram + HOME, "\xfe\x43\x08", 3);
 	device[8] = 7;
-	assert_int_equal(run(DEVICE + 8, true, "\x48\xff\x0b", 2), EMULATE_DONE);
-	assert_int_equal(guest.page.rip, HOME + 4);
+	assert_int_equal(run(DEVICE + 8, true, "\xfe\x43", 2), EMULATE_DONE);
+	assert_int_equal(guest.page.rip, HOME + 3);
 	assert_int_equal(device[8], 8);
 }
 
