@@ -32,6 +32,10 @@ struct kvm_guest_debug;
 /* KVM_SET_GUEST_DEBUG. 0 or a negative errno value. */
 int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *debug);
 
+struct kvm_translation;
+/* translate.c: KVM_TRANSLATE. 0 or -ENOMEM. */
+int translate(struct vcpu *vcpu, struct kvm_translation *translation);
+
 /* extint.c: interrupts of the PIC, in this library or the client. */
 void extint_before_run(struct vcpu *vcpu);
 /* KVM_INTERRUPT: 0 or a negative errno value. */

@@ -30,6 +30,28 @@ const struct real *real(void)
 	return &functions;
 }
 
+int fds_keep(int descriptor)
+{
+	return descriptor;
+}
+
+void fds_close(int descriptor)
+{
+	close(descriptor);
+}
+
+/* How many descriptors are open, but for the two that the thread has for ever. */
+static int open_descriptors_now(void)
+{
+	int count = loop.started ? -2 : 0;
+
+	for (int i = 0; i < 1024; i++)
+		count += fcntl(i, F_GETFD) >= 0;
+	return count;
+}
+
+static int open_before;
+
 enum irqchip_mode irqchip_mode(const struct vm *of)
 {
 	return of->mode;
@@ -78,6 +100,7 @@ static int setup(void **state)
 	vm.tsc_khz = 1000000;
 	signals = nudges = 0;
 	resampling = false;
+	open_before = open_descriptors_now();
 	ring = calloc(1, 4096);
 	assert_int_equal(eventfds_create(&vm), 0);
 	assert_int_equal(coalesced_create(&vm, ring), 0);
@@ -90,6 +113,7 @@ static int teardown(void **state)
 	eventfds_destroy(&vm);
 	coalesced_destroy(&vm);
 	free(ring);
+	assert_int_equal(open_descriptors_now(), open_before);
 	return 0;
 }
 
