@@ -102,6 +102,21 @@ CASES = [
          [Boot([checks.example, checks.guest_exits, checks.guest_misuse, checks.guest_restarts,
                 checks.guest_state, checks.cpus_held])],
          at_end=END, seconds=400, slow=True),
+    Case("KVM face, pc, virtio, 1 CPU", {"smp": "1", **DIRECT},
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.kvm_only_by_run,
+                checks.qemu_boots("pc", "on", 1), checks.qemu_boots("q35", "split", 2), checks.cpus_held])],
+         at_end=END, seconds=600),
+    Case("KVM face, pc, virtio, 2 CPUs", {"smp": "2", "luvalley_options": "apic=direct", **DIRECT},
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 2), checks.cpus_held])],
+         at_end=END, seconds=600),
+    Case("KVM face, all interrupt controllers", {"smp": "1", **DIRECT},
+         [Boot([checks.qemu_boots(machine, irqchip, vcpus) for machine in ("pc", "q35")
+                for irqchip in ("on", "split", "off") for vcpus in (1, 2)])],
+         at_end=END, seconds=1500, slow=True),
+    # Linux's own KVM says what the tests of the face must ask for.
+    Case("Linux's kvm_amd instead of Luvalley", {"hypervisor": "none", "smp": "1", **DIRECT},
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 1)])],
+         at_end=[checks.powered_off], seconds=600),
     # The checks themselves: where there is no Luvalley, they must say so.
     Case("without Luvalley, pc, virtio, 2 CPUs",
          {"hypervisor": "none", "smp": "2"},
