@@ -227,7 +227,8 @@ $(B)/unit/kvm/test_%: tests/unit/kvm/test_%.c $(KVM_PURE_OBJS) Makefile
 # Programs that boot tests run in dom0: static but for kvm-tests, so that they need nothing there.
 BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c)) \
 	$(patsubst tests/boot/dom0/%.sh,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.sh)) \
-	$(B)/dom0/guest-tests $(B)/dom0/kvm-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32
+	$(B)/dom0/guest-tests $(B)/dom0/kvm-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32 \
+	$(B)/bare/disk.img
 
 $(B)/dom0/guest-tests: $(B)/guest/guest-tests
 	@mkdir -p $(@D)
@@ -245,6 +246,37 @@ $(B)/dom0/%: tests/boot/dom0/%.c $(B)/user/libluvalley.a Makefile
 $(B)/dom0/%: tests/boot/dom0/%.sh
 	@mkdir -p $(@D)
 	cp $< $@
+
+# A dom0 without an operating system, a disk image: 32-bit code with a 64-bit half inside.
+BARE_CFLAGS := -std=c11 -O2 $(WARN) -ffreestanding -fno-pic -mno-red-zone -mgeneral-regs-only \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
+	-Iinclude -MMD -MP -DPROGRAM64='"$(B)/bare/64.bin"'
+BARE_BOTH := entry.S trap.c checks.c guest.c
+
+$(B)/bare/32/%.o: tests/boot/bare/% Makefile
+	@mkdir -p $(@D)
+	$(say) CC "$< (32 bits)"
+	$(CC) -m32 $(BARE_CFLAGS) -c $< -o $@
+
+$(B)/bare/64/%.o: tests/boot/bare/% Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(BARE_CFLAGS) -c $< -o $@
+
+BARE_LINK = ld -nostdlib -static -z noexecstack --build-id=none --no-warn-rwx-segments -T tests/boot/bare/bare.lds
+
+$(B)/bare/64.bin: $(BARE_BOTH:%=$(B)/bare/64/%.o) tests/boot/bare/bare.lds
+	$(BARE_LINK) --defsym base=0x10000 --defsym bss=0x28000 $(filter %.o,$^) -o $(@:.bin=.elf)
+	objcopy -O binary $(@:.bin=.elf) $@
+
+$(B)/bare/32/boot.S.o: $(B)/bare/64.bin
+
+# Whole cylinders of 16 heads and 63 sectors.
+$(B)/bare/disk.img: $(patsubst %,$(B)/bare/32/%.o,boot.S main.c $(BARE_BOTH)) tests/boot/bare/bare.lds
+	$(say) LINK $@
+	$(BARE_LINK) -m elf_i386 --defsym base=0x7c00 --defsym bss=0x20000 $(filter %.o,$^) -o $(@:.img=.elf)
+	objcopy -O binary $(@:.img=.elf) $@
+	truncate -s 516096 $@
 
 # tests/run builds twice: GCC into $(B), Clang into $(B)/clang.
 check:

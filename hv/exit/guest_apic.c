@@ -267,7 +267,7 @@ bool guest_apic_wake(struct vcpu *vcpu)
 	return false;
 }
 
-static void trap_cr8(struct vcpu *vcpu, bool trap)
+void guest_trap_cr8(struct vcpu *vcpu, bool trap)
 {
 	if (vcpu->guest->trap_cr8 == trap)
 		return;
@@ -282,7 +282,7 @@ void guest_apic_deliver(struct vcpu *vcpu)
 	int vector = lapic_highest(&guest->lapic);
 
 	/* Held back by TPR: writing CR8 may let it through. EOI always exits. */
-	trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
+	guest_trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
 	if (vector < 0)
 		return;
 	if (vcpu->ops->interrupted(vcpu, &waiting) || guest->has_queued ||

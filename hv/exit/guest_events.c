@@ -145,6 +145,8 @@ void guest_deliver_events(struct vcpu *vcpu)
 		return;
 	if (lapic)
 		guest_apic_deliver(vcpu);
+	else
+		guest_trap_cr8(vcpu, vcpu->guest->request & LUV_REQUEST_CR8);
 	if (vcpu->guest->has_queued && vcpu->guest->queued.type == EVENT_INTERRUPT)
 		guest_open_window(vcpu);
 	if (vcpu->guest->request & LUV_REQUEST_INTERRUPT_WINDOW)

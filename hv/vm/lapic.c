@@ -501,6 +501,16 @@ static void write_deadline(struct lapic *l, u64 value, u64 now)
 	lapic_timer_expired(l, now);
 }
 
+void lapic_set_deadline(struct lapic *l, u64 deadline, u64 now)
+{
+	write_deadline(l, deadline, now);
+}
+
+u64 lapic_tsc_deadline(const struct lapic *l, u64 now)
+{
+	return timer_mode(l) == TIMER_DEADLINE && now < l->deadline ? l->deadline : 0;
+}
+
 /* --- reading --- */
 
 static u32 read_id(const struct lapic *l)
@@ -736,7 +746,7 @@ bool lapic_msr_read(struct lapic *l, u32 index, u64 now, u64 *value)
 	if (index == MSR_LAPIC_BASE)
 		*value = l->base;
 	else if (index == MSR_LAPIC_DEADLINE)
-		*value = timer_mode(l) == TIMER_DEADLINE && now < l->deadline ? l->deadline : 0;
+		*value = lapic_tsc_deadline(l, now);
 	else if (offset == LAPIC_ICR)
 		*value = l->icr;
 	else if (offset < LAPIC_SIZE)

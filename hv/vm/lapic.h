@@ -213,6 +213,10 @@ u64 lapic_timer_expired(struct lapic *l, u64 now);
 
 u64 lapic_deadline(const struct lapic *l);
 
+/* IA32_TSC_DEADLINE: 0 in the timer's other modes, where setting it does nothing. */
+u64 lapic_tsc_deadline(const struct lapic *l, u64 now);
+void lapic_set_deadline(struct lapic *l, u64 deadline, u64 now);
+
 /* The guest's TSC was set: the timer's own clock was not; a TSC deadline stays. */
 void lapic_tsc_stepped(struct lapic *l, u64 before, u64 after);
 

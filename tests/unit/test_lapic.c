@@ -667,6 +667,22 @@ static void test_periodic(void **state)
 	assert_int_equal(lapic_deadline(&apic), 0);
 }
 
+/* What a client sets and reads, when it moves a vCPU. */
+static void test_clients_deadline(void **state)
+{
+	(void)state;
+	lapic_set_deadline(&apic, 5000, now); /* not in this mode */
+	assert_int_equal(lapic_tsc_deadline(&apic, now), 0);
+	put(LAPIC_LVT_TIMER, 0x40 | TSC_DEADLINE);
+	lapic_set_deadline(&apic, now + 50, now);
+	assert_int_equal(lapic_deadline(&apic), now + 50);
+	assert_int_equal(lapic_tsc_deadline(&apic, now), now + 50);
+	now += 50;
+	assert_int_equal(lapic_tsc_deadline(&apic, now), 0);
+	assert_int_equal(lapic_timer_expired(&apic, now), 0);
+	deliver(0x40);
+}
+
 static void test_tsc_deadline(void **state)
 {
 	(void)state;
@@ -1414,6 +1430,7 @@ int main(void)
 	    TEST(test_late_interrupt_is_not_lost),
 	    TEST(test_divide),
 	    TEST(test_periodic),
+	    TEST(test_clients_deadline),
 	    TEST(test_tsc_deadline),
 	    TEST(test_tsc_frequency),
 	    TEST(test_extremes),

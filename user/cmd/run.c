@@ -34,7 +34,8 @@ static int refuse(const char *what, const char *why)
 
 /* --- the library ------------------------------------------------------------------------- */
 
-/* Beside the tool (a build folder), or where it is installed: bin, sbin and lib are neighbours. */
+/* Beside the tool (a build folder), or where it is installed: bin, sbin and lib are neighbours.
+ */
 static bool find_library(char path[PATH_MAX])
 {
 	static const char *const folders[] = {".", "../lib"};
@@ -59,7 +60,8 @@ static int preload(const char *library)
 	int result;
 
 	if (strpbrk(library, ": "))
-		return refuse(library, "LD_PRELOAD takes no path with a blank or a colon in it");
+		return refuse(library,
+			      "LD_PRELOAD takes no path with a blank or a colon in it");
 	if (asprintf(&value, "%s%s%s", library, before && *before ? ":" : "",
 		     before ? before : "") < 0)
 		return refuse(library, "no memory is left");
@@ -114,9 +116,11 @@ static const char *elf_refusal(int file)
 	    memcmp(head.e_ident, ELFMAG, SELFMAG) != 0)
 		return NULL; /* the kernel says what it thinks of it */
 	if (head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != EM_X86_64)
-		return "it is no 64-bit x86 program; the KVM face is one, and is loaded into it";
+		return "it is no 64-bit x86 program; the KVM face is one, and is loaded into "
+		       "it";
 	if (!has_interpreter(file, &head))
-		return "it is linked statically: nothing can be loaded into it. Use a build of it "
+		return "it is linked statically: nothing can be loaded into it. Use a build of "
+		       "it "
 		       "that is linked dynamically with glibc";
 	return NULL;
 }
@@ -175,8 +179,8 @@ static int check_program(char path[PATH_MAX])
 
 static int check_pinning(void)
 {
-	void *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
+	void *page =
+	    mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	const char *why = "no memory is left";
 
 	if (page == MAP_FAILED || luv_pin(page, PAGE_SIZE, &why) < 0)

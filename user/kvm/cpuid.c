@@ -32,54 +32,53 @@ static struct registers machine(uint32_t leaf, uint32_t subleaf)
  * leaf 1 ECX       MONITOR 3 and VMX 5 are refused to guests; DS 2, 4; SMX 6, EIST 7, TM2 8 and
  *                  DCA 18 are the machine's; PDCM 15: no performance counters; TSC deadline 24
  *                  is KVM_CAP_TSC_DEADLINE_TIMER's; OSXSAVE 27 follows CR4.
- * leaf 1 EDX       PSN 18, DS 21, ACPI 22, HTT 28, TM 29, PBE 31: the machine's, or the client's.
- * leaf 7 EBX       SGX 2, RDT 12 and 15, PT 25; TSX 4 and 11: its MSRs; MPX 14: removed from
- *                  Linux and CPUs.
- * leaf 7 ECX       OSPKE 4 follows CR4; WAITPKG 5, CET 7, bus lock 24, ENQCMD 29, PKS 31 and
- *                  others need MSRs that guests do not have.
- * leaf 7 EDX       CET 20, AMX 22, 24, 25, SPEC_CTRL and its kin 26 to 31: MSRs.
- * leaf 80000001h   SVM 2, SKINIT 12, IBS 10, LWP 15, counters 23, 24, 28, MONITORX 29.
- * leaf 80000008h   RDPRU 4, WBNOINVD 9, IBRS and its kin.
+ * leaf 1 EDX       PSN 18, DS 21, ACPI 22, HTT 28, TM 29, PBE 31: the machine's, or the
+ * client's. leaf 7 EBX       SGX 2, RDT 12 and 15, PT 25; TSX 4 and 11: its MSRs; MPX 14:
+ * removed from Linux and CPUs. leaf 7 ECX       OSPKE 4 follows CR4; WAITPKG 5, CET 7, bus lock
+ * 24, ENQCMD 29, PKS 31 and others need MSRs that guests do not have. leaf 7 EDX       CET 20,
+ * AMX 22, 24, 25, SPEC_CTRL and its kin 26 to 31: MSRs. leaf 80000001h   SVM 2, SKINIT 12, IBS
+ * 10, LWP 15, counters 23, 24, 28, MONITORX 29. leaf 80000008h   RDPRU 4, WBNOINVD 9, IBRS and
+ * its kin.
  */
-#define ALLOW_1_ECX                                                                            \
-	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) |          \
+#define ALLOW_1_ECX                                                                   \
+	(BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | BIT(17) | BIT(19) | BIT(20) | \
 	 BIT(21) | BIT(22) | BIT(23) | BIT(25) | BIT(26) | BIT(28) | BIT(29) | BIT(30))
-#define ALLOW_1_EDX                                                                            \
-	(0x3ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) |        \
+#define ALLOW_1_EDX                                                                     \
+	(0x3ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | \
 	 BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27))
-#define ALLOW_7_EBX                                                                            \
-	(BIT(0) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) |    \
-	 BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) |       \
+#define ALLOW_7_EBX                                                                         \
+	(BIT(0) | BIT(3) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(9) | BIT(10) | BIT(13) | \
+	 BIT(16) | BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(23) | BIT(24) |    \
 	 BIT(26) | BIT(27) | BIT(28) | BIT(29) | BIT(30) | BIT(31))
-#define ALLOW_7_ECX                                                                            \
-	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) |   \
+#define ALLOW_7_ECX                                                                          \
+	(BIT(1) | BIT(2) | BIT(3) | BIT(6) | BIT(8) | BIT(9) | BIT(10) | BIT(11) | BIT(12) | \
 	 BIT(14) | BIT(16) | BIT(22) | BIT(25) | BIT(27) | BIT(28))
 #define ALLOW_7_EDX   (BIT(2) | BIT(3) | BIT(4) | BIT(8) | BIT(10) | BIT(14) | BIT(23))
 #define ALLOW_7_1_EAX (BIT(4) | BIT(5))
 #define ALLOW_D_1_EAX (BIT(0) | BIT(1) | BIT(2)) /* not XSAVES: IA32_XSS */
-#define ALLOW_81_ECX                                                                           \
-	(BIT(0) | BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) |    \
+#define ALLOW_81_ECX                                                                        \
+	(BIT(0) | BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | \
 	 BIT(21) | BIT(22))
-#define ALLOW_81_EDX                                                                           \
-	(0x3ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) |        \
-	 BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27) | BIT(29) |       \
+#define ALLOW_81_EDX                                                                     \
+	(0x3ffu | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(15) | BIT(16) | BIT(17) |  \
+	 BIT(20) | BIT(22) | BIT(23) | BIT(24) | BIT(25) | BIT(26) | BIT(27) | BIT(29) | \
 	 BIT(30) | BIT(31))
 #define ALLOW_88_EBX  (BIT(0) | BIT(2) | BIT(12)) /* IBPB is a command: it has no state */
 #define ALLOW_821_EAX (BIT(2) | BIT(6))
 
 /* Offered whatever the CPU has: x2APIC 21 and the hypervisor bit 31; TSC_ADJUST 1. */
-#define ALWAYS_1_ECX (BIT(21) | BIT(31))
-#define ALWAYS_7_EBX BIT(1)
+#define ALWAYS_1_ECX  (BIT(21) | BIT(31))
+#define ALWAYS_7_EBX  BIT(1)
 
-#define LEAF_XSAVE     0xdu
-#define LEAF_KVM       0x40000000u
-#define LEAF_EXTENDED  0x80000000u
-#define BASIC_LAST     0xdu
-#define EXTENDED_LAST  0x80000021u
-#define XCR0_KNOWN     0x2e7u /* x87, SSE, AVX, AVX-512's three, PKRU */
-#define AVX512	       0xe0u
-#define ARAT	       BIT(2) /* leaf 6: the APIC timer never stops */
-#define INVARIANT_TSC  BIT(8)
+#define LEAF_XSAVE    0xdu
+#define LEAF_KVM      0x40000000u
+#define LEAF_EXTENDED 0x80000000u
+#define BASIC_LAST    0xdu
+#define EXTENDED_LAST 0x80000021u
+#define XCR0_KNOWN    0x2e7u /* x87, SSE, AVX, AVX-512's three, PKRU */
+#define AVX512	      0xe0u
+#define ARAT	      BIT(2) /* leaf 6: the APIC timer never stops */
+#define INVARIANT_TSC BIT(8)
 
 /* --- what follows ------------------------------------------------------------------------ */
 
@@ -149,9 +148,9 @@ uint64_t cpuid_cr4_bits(void)
 	struct registers basic = machine(1, 0), more = leaf_of(7, 0);
 	uint64_t bits = 0x7ff; /* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
 
-	bits |= more.ecx & BIT(2) ? 1u << 11 : 0;  /* UMIP */
-	bits |= more.ecx & BIT(16) ? 1u << 12 : 0; /* LA57 */
-	bits |= more.ebx & BIT(0) ? 1u << 16 : 0;  /* FSGSBASE */
+	bits |= more.ecx & BIT(2) ? 1u << 11 : 0;   /* UMIP */
+	bits |= more.ecx & BIT(16) ? 1u << 12 : 0;  /* LA57 */
+	bits |= more.ebx & BIT(0) ? 1u << 16 : 0;   /* FSGSBASE */
 	bits |= basic.ecx & BIT(17) ? 1u << 17 : 0; /* PCIDE */
 	bits |= basic.ecx & BIT(26) ? 1u << 18 : 0; /* OSXSAVE */
 	bits |= more.ebx & BIT(7) ? 1u << 20 : 0;   /* SMEP */
@@ -378,8 +377,8 @@ uint32_t cpuid_guest(const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, u
 		const struct kvm_cpuid_entry2 *e = &vcpu->cpuid[i];
 		const uint32_t value[4] = {e->eax, e->ebx, e->ecx, e->edx};
 
-		if (e->function == leaf && (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) ||
-					    e->index == subleaf))
+		if (e->function == leaf &&
+		    (!(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) || e->index == subleaf))
 			return value[reg & 3];
 	}
 	return 0;

@@ -15,7 +15,8 @@ unsigned cpuid_supported(struct kvm_cpuid_entry2 *entries, unsigned room);
 /* KVM_SET_CPUID2. 0 or a negative errno value: E2BIG. Entries are copied. */
 int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *entries, unsigned count);
 
-/* A register of the guest's leaf (0 to 3: EAX to EDX), as the client set it; 0: no such leaf. */
+/* A register of the guest's leaf (0 to 3: EAX to EDX), as the client set it; 0: no such leaf.
+ */
 uint32_t cpuid_guest(const struct vcpu *vcpu, uint32_t leaf, uint32_t subleaf, unsigned reg);
 
 /* Guest-physical address bits; CR4 bits that the CPU has; XCR0 bits that guests may set. */

@@ -15,7 +15,7 @@
 #define DR6_HITS  0xfull
 #define DR7_FIXED 0x400ull
 
-#define INJECT (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
+#define INJECT	  (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
 
 static bool wants_db(const struct vcpu *vcpu)
 {
@@ -63,17 +63,16 @@ int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *debug)
 
 	if (result < 0)
 		return result;
-	new.control = debug->control & KVM_GUESTDBG_ENABLE ? debug->control & known : 0;
-	switch_registers(vcpu, new.control & KVM_GUESTDBG_USE_HW_BP);
+	new.control = debug->control &KVM_GUESTDBG_ENABLE ? debug->control &known : 0;
+	switch_registers(vcpu, new.control &KVM_GUESTDBG_USE_HW_BP);
 	vcpu->debug = new;
 	if (hardware(vcpu)) {
 		memcpy(page->dr, debug->arch.debugreg, 4 * sizeof(page->dr[0]));
 		page->dr[7] = (debug->arch.debugreg[7] & 0xffffffff) | DR7_FIXED;
 	}
-	page->debug_flags = new.control & KVM_GUESTDBG_SINGLESTEP ? LUV_DEBUG_SINGLE_STEP : 0;
-	page->debug_exceptions =
-	    (wants_db(vcpu) ? 1u << VECTOR_DB : 0) |
-	    (new.control & KVM_GUESTDBG_USE_SW_BP ? 1u << VECTOR_BP : 0);
+	page->debug_flags = new.control &KVM_GUESTDBG_SINGLESTEP ? LUV_DEBUG_SINGLE_STEP : 0;
+	page->debug_exceptions = (wants_db(vcpu) ? 1u << VECTOR_DB : 0) |
+				 (new.control &KVM_GUESTDBG_USE_SW_BP ? 1u << VECTOR_BP : 0);
 	return 0;
 }
 

@@ -60,8 +60,8 @@ static void complete(struct emulate *e, bool tf)
 	if (!e->again)
 		step_rip(e);
 	page->dirty |= LUV_GROUP_GENERAL;
-	if ((page->valid & LUV_GROUP_EVENTS) && page->events.shadow) {
-		page->events.shadow = 0;
+	if ((page->valid & LUV_GROUP_EVENTS) && page->events.shadow != e->shadow) {
+		page->events.shadow = e->shadow;
 		page->dirty |= LUV_GROUP_EVENTS;
 	}
 	e->step = tf;
@@ -106,6 +106,7 @@ static bool execute(struct emulate *e)
 		e->touched = false;
 		e->retry = false;
 		e->branch = false;
+		e->shadow = false;
 		e->replayed = 0;
 		e->queued = 0;
 		if (e->insn->execute(e)) {
@@ -124,6 +125,8 @@ static enum emulate_result stop(struct emulate *e)
 {
 	struct luv_vcpu_page *page = e->setup.page;
 
+	if (e->result == EMULATE_UNKNOWN && current_privilege(page) > 0)
+		fail_fault(e, VECTOR_UD);
 	if (e->result == EMULATE_FAULT) {
 		/* In the image that a fault pushes: SDM 3B 17.3.1.1. */
 		page->rflags |= RFLAGS_RF;

@@ -41,7 +41,9 @@ enum emulate_result {
 	EMULATE_FAULT, /* emulate.fault is to be injected; RFLAGS.RF is set for it */
 	/*
 	 * Not an instruction that we execute, or its code or page tables are not in RAM.
-	 * Nothing has changed. KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION.
+	 * Nothing has changed. KVM_EXIT_INTERNAL_ERROR, KVM_INTERNAL_ERROR_EMULATION. Only at
+	 * privilege 0: elsewhere it is #UD, as with KVM, so that no program of the guest's can
+	 * end the guest.
 	 */
 	EMULATE_UNKNOWN,
 };
@@ -115,9 +117,7 @@ struct emulate_setup {
 /* A piece of a write: to RAM (host) or, where that is NULL, to emulate_ops.mmio. */
 struct emulate_piece {
 	uint8_t *host;
-	uint64_t gpa;
-	uint8_t data[8];
-	uint8_t size;
+	struct emulate_access access;
 };
 
 enum emulate_wait {
@@ -149,6 +149,7 @@ struct emulate {
 	bool again;	/* a string instruction has elements left */
 	bool touched;	/* this element touched what is no RAM */
 	bool retry;	/* memory changed under a locked instruction */
+	bool shadow;	/* it holds back interrupts for one more instruction */
 	bool branch;	/* RIP becomes target */
 	bool in_ready;	/* io.data holds the answer for INS */
 	bool out_ready; /* io.data holds what OUTS hands out */

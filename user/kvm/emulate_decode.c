@@ -95,7 +95,10 @@ static bool take_operand(struct emulate_insn *to, unsigned number,
 		break;
 	case ZYDIS_OPERAND_TYPE_IMMEDIATE:
 		operand->kind = EMULATE_IMMEDIATE;
-		to->immediate = from->imm.value.u;
+		if (number && to->operand[number - 1].kind == EMULATE_IMMEDIATE)
+			to->immediate_2 = (uint8_t)from->imm.value.u;
+		else
+			to->immediate = from->imm.value.u;
 		break;
 	case ZYDIS_OPERAND_TYPE_MEMORY:
 		if (from->mem.type != ZYDIS_MEMOP_TYPE_MEM)
@@ -148,10 +151,11 @@ static bool convert(struct emulate_insn *to, const struct decoded *from)
 	const ZydisDecodedInstruction *insn = &from->insn;
 	bool string = insn->meta.category == ZYDIS_CATEGORY_STRINGOP ||
 		      insn->meta.category == ZYDIS_CATEGORY_IOSTRINGOP;
-	const struct emulate_row *row = emulate_row(insn->mnemonic, string);
+	bool is_far = insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+	const struct emulate_row *row =
+	    is_far ? emulate_far_row(insn->mnemonic) : emulate_row(insn->mnemonic, string);
 
 	if (!row->execute || insn->operand_count_visible > EMULATE_OPERANDS ||
-	    insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR ||
 	    (insn->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
 	     insn->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX))
 		return false;

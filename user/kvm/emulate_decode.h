@@ -19,6 +19,9 @@ struct emulate_row {
 /* string: MOVSD and CMPSD are also SSE's names. */
 const struct emulate_row *emulate_row(ZydisMnemonic mnemonic, bool string);
 
+/* Far branches have the near ones' mnemonics. */
+const struct emulate_row *emulate_far_row(ZydisMnemonic mnemonic);
+
 /*
  * The instruction at RIP into e->insn. count of its bytes are known; more are read from the
  * guest's memory where they are needed.

@@ -43,10 +43,21 @@ bool execute_push_all(struct emulate *e);
 bool execute_pop_all(struct emulate *e);
 bool execute_push_flags(struct emulate *e);
 bool execute_pop_flags(struct emulate *e);
+bool execute_enter(struct emulate *e);
 bool execute_leave(struct emulate *e);
 bool execute_jump(struct emulate *e);
 bool execute_call(struct emulate *e);
 bool execute_return(struct emulate *e);
+
+/* CS and RIP, for a far CALL. */
+bool stack_push_far(struct emulate *e);
+
+/* emulate_segment.c */
+bool execute_load_segment(struct emulate *e, uint64_t selector); /* MOV and POP to operand 0 */
+bool execute_load_far(struct emulate *e);			 /* enum luv_segment_name */
+bool execute_far(struct emulate *e);				 /* JMP; 1: CALL */
+bool execute_load_system(struct emulate *e);			 /* LLDT; 1: LTR */
+bool execute_store_system(struct emulate *e);			 /* enum luv_segment_name */
 
 /* emulate_string.c */
 enum string_operation { STRING_MOVS, STRING_STOS, STRING_LODS, STRING_CMPS, STRING_SCAS };

@@ -20,7 +20,11 @@ bool execute_mov(struct emulate *e)
 {
 	uint64_t value;
 
-	return operand_read(e, 1, &value) && operand_write(e, 0, value);
+	if (!operand_read(e, 1, &value))
+		return false;
+	if (e->insn->operand[0].kind == EMULATE_SEGMENT)
+		return execute_load_segment(e, value);
+	return operand_write(e, 0, value);
 }
 
 bool execute_movzx(struct emulate *e)

@@ -58,7 +58,8 @@ struct emulate_insn {
 	uint8_t scale;	      /* 1, 2, 4, 8 */
 	struct emulate_operand operand[EMULATE_OPERANDS];
 	uint64_t displacement;
-	uint64_t immediate; /* sign-extended where the instruction does so */
+	uint8_t immediate_2; /* ENTER's nesting level */
+	uint64_t immediate;  /* sign-extended where the instruction does so */
 
 	/* False: emulate.result says why; nothing has changed. */
 	bool (*execute)(struct emulate *emulate);

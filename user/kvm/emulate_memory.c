@@ -51,13 +51,6 @@ static bool legacy_allows(const struct luv_vcpu_page *page, unsigned name, uint6
 	       last <= (attributes & SEGMENT_BIG ? 0xffffffff : 0xffff);
 }
 
-static bool canonical(const struct luv_vcpu_page *page, uint64_t linear)
-{
-	unsigned unused = page->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
-
-	return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
-}
-
 /* An offset in a segment to a linear address; all size bytes are allowed. */
 static bool to_linear(struct emulate *e, unsigned segment, uint64_t offset, unsigned size,
 		      unsigned access, uint64_t *linear)
@@ -68,7 +61,7 @@ static bool to_linear(struct emulate *e, unsigned segment, uint64_t offset, unsi
 		*linear = offset;
 		if (segment == LUV_FS || segment == LUV_GS)
 			*linear += page->segment[segment].base;
-		if (!canonical(page, *linear) || !canonical(page, *linear + size - 1))
+		if (!is_canonical(page, *linear) || !is_canonical(page, *linear + size - 1))
 			return segment_fault(e, segment);
 		return true;
 	}
@@ -122,6 +115,9 @@ static bool to_physical(struct emulate *e, uint64_t linear, unsigned access, uin
 	uint64_t page = linear & ~(PAGE_SIZE - 1ull);
 	bool write = access & ACCESS_WRITE;
 
+	/* Rights differ: these are not kept. */
+	if (access & ACCESS_SYSTEM)
+		return walk_translate(e, linear, access, gpa);
 	if (e->translated[write].linear != page) {
 		if (!walk_translate(e, linear, access, gpa))
 			return false;
@@ -132,20 +128,13 @@ static bool to_physical(struct emulate *e, uint64_t linear, unsigned access, uin
 	return true;
 }
 
-static bool locate(struct emulate *e, unsigned segment, uint64_t offset, unsigned size,
-		   unsigned access, struct span *span)
+static bool locate_linear(struct emulate *e, uint64_t linear, unsigned size, unsigned access,
+			  struct span *span)
 {
-	uint64_t linear, next;
+	uint64_t next;
 
-	if (!to_linear(e, segment, offset, size, access, &linear) ||
-	    !aligned_enough(e, linear, size))
-		return false;
 	span->first = size;
 	span->second = 0;
-	if (exit_told(e, linear, size, access)) {
-		span->gpa[0] = e->hint_gpa;
-		return true;
-	}
 	if (!to_physical(e, linear, access, &span->gpa[0]))
 		return false;
 	if (linear % PAGE_SIZE + size <= PAGE_SIZE)
@@ -153,9 +142,25 @@ static bool locate(struct emulate *e, unsigned segment, uint64_t offset, unsigne
 	span->first = PAGE_SIZE - (unsigned)(linear % PAGE_SIZE);
 	span->second = size - span->first;
 	next = linear + span->first;
-	if (code_bits(e->setup.page) != 64)
+	if (!(e->setup.page->efer & EFER_LMA))
 		next &= 0xffffffff;
 	return to_physical(e, next, access, &span->gpa[1]);
+}
+
+static bool locate(struct emulate *e, unsigned segment, uint64_t offset, unsigned size,
+		   unsigned access, struct span *span)
+{
+	uint64_t linear;
+
+	if (!to_linear(e, segment, offset, size, access, &linear) ||
+	    !aligned_enough(e, linear, size))
+		return false;
+	if (!exit_told(e, linear, size, access))
+		return locate_linear(e, linear, size, access, span);
+	span->first = size;
+	span->second = 0;
+	span->gpa[0] = e->hint_gpa;
+	return true;
 }
 
 /* --- RAM and devices --- */
@@ -238,21 +243,35 @@ static bool read_part(struct emulate *e, uint64_t gpa, uint8_t *data, unsigned s
 	return true;
 }
 
+/* value: little-endian, size bytes of it. */
+static bool queue_piece(struct emulate *e, uint8_t *host, uint64_t gpa, uint64_t value,
+			unsigned size)
+{
+	struct emulate_piece *piece = &e->queue[e->queued];
+
+	if (e->queued == EMULATE_QUEUE_MAX)
+		return fail_unknown(e);
+	e->queued++;
+	e->touched |= !host;
+	piece->host = host;
+	piece->access.gpa = gpa;
+	piece->access.size = (uint8_t)size;
+	piece->access.write = true;
+	memcpy(piece->access.data, &value, sizeof(value));
+	return true;
+}
+
 static bool queue_part(struct emulate *e, uint64_t gpa, const uint8_t *data, unsigned size)
 {
 	uint8_t *host = host_of(e, gpa, true);
 
-	e->touched |= !host;
 	for (unsigned done = 0; done < size; done += 8) {
-		struct emulate_piece *piece = &e->queue[e->queued];
+		unsigned piece = size - done < 8 ? size - done : 8;
+		uint64_t value = 0;
 
-		if (e->queued == EMULATE_QUEUE_MAX)
-			return fail_unknown(e);
-		e->queued++;
-		piece->host = host ? host + done : NULL;
-		piece->gpa = gpa + done;
-		piece->size = (uint8_t)(size - done < 8 ? size - done : 8);
-		copy(piece->data, data + done, piece->size);
+		copy(&value, data + done, piece);
+		if (!queue_piece(e, host ? host + done : NULL, gpa + done, value, piece))
+			return false;
 	}
 	return true;
 }
@@ -263,7 +282,7 @@ void memory_commit(struct emulate *e)
 		struct emulate_piece *piece = &e->queue[i];
 
 		if (piece->host)
-			copy(piece->host, piece->data, piece->size);
+			copy(piece->host, piece->access.data, piece->access.size);
 	}
 	e->drained = 0;
 }
@@ -275,10 +294,7 @@ bool memory_drain(struct emulate *e)
 
 		if (piece->host)
 			continue;
-		e->access.gpa = piece->gpa;
-		e->access.size = piece->size;
-		e->access.write = true;
-		memcpy(e->access.data, piece->data, sizeof(piece->data));
+		e->access = piece->access;
 		if (!e->setup.ops->mmio(e->setup.context, &e->access)) {
 			e->wait = EMULATE_WAIT_WRITE;
 			e->result = EMULATE_MMIO;
@@ -322,15 +338,26 @@ static bool exchange(void *host, unsigned size, uint64_t old, uint64_t new)
 
 /* --- the instruction's accesses --- */
 
+static bool read_span(struct emulate *e, const struct span *span, void *data)
+{
+	return read_part(e, span->gpa[0], data, span->first) &&
+	       (!span->second ||
+		read_part(e, span->gpa[1], (uint8_t *)data + span->first, span->second));
+}
+
+static bool queue_span(struct emulate *e, const struct span *span, const void *data)
+{
+	return queue_part(e, span->gpa[0], data, span->first) &&
+	       (!span->second ||
+		queue_part(e, span->gpa[1], (const uint8_t *)data + span->first, span->second));
+}
+
 bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *data,
 		 unsigned size, unsigned access)
 {
 	struct span span;
 
-	if (!locate(e, segment, offset, size, access, &span) ||
-	    !read_part(e, span.gpa[0], data, span.first) ||
-	    (span.second &&
-	     !read_part(e, span.gpa[1], (uint8_t *)data + span.first, span.second)))
+	if (!locate(e, segment, offset, size, access, &span) || !read_span(e, &span, data))
 		return false;
 	if (is_atomic(e, &span)) {
 		e->locked = 0;
@@ -339,25 +366,56 @@ bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *dat
 	return true;
 }
 
+/* The last step of a locked instruction: at once, if it is to RAM. */
+static bool write_locked(struct emulate *e, const struct span *span, const void *data)
+{
+	uint8_t *host = is_atomic(e, span) ? host_of(e, span->gpa[0], true) : NULL;
+	uint64_t new = 0;
+
+	if (!host)
+		return queue_span(e, span, data);
+	copy(&new, data, span->first);
+	e->retry = !exchange(host, span->first, e->locked, new);
+	return !e->retry || fail_again(e);
+}
+
 bool memory_write(struct emulate *e, unsigned segment, uint64_t offset, const void *data,
 		  unsigned size)
 {
 	struct span span;
-	uint8_t *host;
 
 	if (!locate(e, segment, offset, size, ACCESS_WRITE, &span))
 		return false;
-	host = is_atomic(e, &span) ? host_of(e, span.gpa[0], true) : NULL;
-	if (host) {
-		uint64_t new = 0;
+	if (e->insn->flags & EMULATE_LOCKED)
+		return write_locked(e, &span, data);
+	return queue_span(e, &span, data);
+}
 
-		copy(&new, data, size);
-		e->retry = !exchange(host, size, e->locked, new);
-		return !e->retry || fail_again(e);
-	}
-	return queue_part(e, span.gpa[0], data, span.first) &&
-	       (!span.second ||
-		queue_part(e, span.gpa[1], (const uint8_t *)data + span.first, span.second));
+/* Where the CPU's tables lie; outside long mode all addresses have 32 bits. */
+static bool locate_system(struct emulate *e, uint64_t linear, unsigned size, unsigned access,
+			  struct span *span)
+{
+	if (!(e->setup.page->efer & EFER_LMA))
+		linear &= 0xffffffff;
+	else if (!is_canonical(e->setup.page, linear) ||
+		 !is_canonical(e->setup.page, linear + size - 1))
+		return fail_fault_error(e, VECTOR_GP, 0);
+	return locate_linear(e, linear, size, access | ACCESS_SYSTEM, span);
+}
+
+bool memory_read_system(struct emulate *e, uint64_t linear, void *data, unsigned size)
+{
+	struct span span;
+
+	return locate_system(e, linear, size, 0, &span) && read_span(e, &span, data);
+}
+
+bool memory_write_system(struct emulate *e, uint64_t linear, const void *data, unsigned size)
+{
+	struct span span;
+
+	return locate_system(e, linear, size, ACCESS_WRITE, &span) &&
+	       queue_span(e, &span, data);
 }
 
 bool memory_direct(struct emulate *e, unsigned segment, uint64_t offset, unsigned size,
@@ -381,7 +439,15 @@ bool memory_read_number(struct emulate *e, unsigned segment, uint64_t offset, ui
 bool memory_write_number(struct emulate *e, unsigned segment, uint64_t offset, uint64_t value,
 			 unsigned size)
 {
-	return memory_write(e, segment, offset, &value, size);
+	struct span span;
+
+	if (!locate(e, segment, offset, size, ACCESS_WRITE, &span))
+		return false;
+	if (e->insn->flags & EMULATE_LOCKED)
+		return write_locked(e, &span, &value);
+	if (span.second)
+		return queue_span(e, &span, &value);
+	return queue_piece(e, host_of(e, span.gpa[0], true), span.gpa[0], value, size);
 }
 
 bool memory_fetch(struct emulate *e, uint64_t offset, uint8_t *bytes, unsigned size,

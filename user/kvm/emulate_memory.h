@@ -26,6 +26,10 @@ bool memory_read(struct emulate *e, unsigned segment, uint64_t offset, void *dat
 bool memory_write(struct emulate *e, unsigned segment, uint64_t offset, const void *data,
 		  unsigned size);
 
+/* Descriptor tables, at a linear address: the CPU's own accesses, whatever the privilege. */
+bool memory_read_system(struct emulate *e, uint64_t linear, void *data, unsigned size);
+bool memory_write_system(struct emulate *e, uint64_t linear, const void *data, unsigned size);
+
 /* Little-endian numbers of 1 to 8 bytes. */
 bool memory_read_number(struct emulate *e, unsigned segment, uint64_t offset, uint64_t *value,
 			unsigned size, unsigned access);

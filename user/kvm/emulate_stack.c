@@ -57,10 +57,14 @@ bool execute_pop(struct emulate *e)
 	unsigned size = insn->operand_size;
 	uint64_t value, offset = operand_offset(e);
 
-	if (insn->operand[0].kind == EMULATE_SEGMENT)
-		return fail_unknown(e);
 	if (!top(e, &value, size))
 		return false;
+	if (insn->operand[0].kind == EMULATE_SEGMENT) {
+		if (!execute_load_segment(e, value))
+			return false;
+		stack_add(e, size);
+		return true;
+	}
 	if (insn->operand[0].kind != EMULATE_MEMORY) {
 		stack_add(e, size);
 		return operand_write(e, 0, value);
@@ -142,6 +146,41 @@ bool execute_pop_flags(struct emulate *e)
 	return true;
 }
 
+/*
+ * SDM 2A ENTER: old frame pointers are copied from the outer frame, then the new one is pushed.
+ * An outer frame below the stack pointer is read as it was before.
+ */
+bool execute_enter(struct emulate *e)
+{
+	unsigned size = e->insn->operand_size, level = e->insn->immediate_2 & 31;
+	uint64_t moved = -(uint64_t)size, frame = stack_at(e, moved), value;
+	uint64_t outer = general_read(e, LUV_RBP, stack_bytes(e));
+	uint8_t *host;
+
+	if (!memory_write_number(e, LUV_SS, frame, general_read(e, LUV_RBP, size), size))
+		return false;
+	for (unsigned i = 1; i < level; i++) {
+		uint64_t from = (outer - (uint64_t)i * size) & size_mask(stack_bytes(e));
+
+		moved -= size;
+		if (!memory_read_number(e, LUV_SS, from, &value, size, 0) ||
+		    !memory_write_number(e, LUV_SS, stack_at(e, moved), value, size))
+			return false;
+	}
+	if (level) {
+		moved -= size;
+		if (!memory_write_number(e, LUV_SS, stack_at(e, moved), frame, size))
+			return false;
+	}
+	moved -= e->insn->immediate & 0xffff;
+	/* It faults where a write to the new top would. */
+	if (!memory_direct(e, LUV_SS, stack_at(e, moved), size, ACCESS_WRITE, &host))
+		return false;
+	general_write(e, LUV_RBP, size, frame);
+	stack_add(e, moved);
+	return true;
+}
+
 bool execute_leave(struct emulate *e)
 {
 	unsigned size = e->insn->operand_size;
@@ -159,12 +198,10 @@ bool execute_leave(struct emulate *e)
 static bool target_allowed(struct emulate *e, uint64_t *target)
 {
 	const struct luv_vcpu_page *page = e->setup.page;
-	unsigned unused = page->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
 
 	*target &= size_mask(e->insn->operand_size);
-	if (code_bits(page) == 64
-		? (uint64_t)((int64_t)(*target << unused) >> unused) != *target
-		: *target > page->segment[LUV_CS].limit)
+	if (code_bits(page) == 64 ? !is_canonical(page, *target)
+				  : *target > page->segment[LUV_CS].limit)
 		return fail_fault_error(e, VECTOR_GP, 0);
 	return true;
 }
@@ -216,4 +253,16 @@ bool execute_return(struct emulate *e)
 		release = e->insn->immediate & 0xffff;
 	stack_add(e, size + release);
 	return go(e, target);
+}
+
+bool stack_push_far(struct emulate *e)
+{
+	unsigned size = e->insn->operand_size;
+	uint64_t selector = e->setup.page->segment[LUV_CS].selector;
+
+	if (!memory_write_number(e, LUV_SS, stack_at(e, -(uint64_t)size), selector, size) ||
+	    !memory_write_number(e, LUV_SS, stack_at(e, -2ull * size), behind(e), size))
+		return false;
+	stack_add(e, -2ull * size);
+	return true;
 }

@@ -66,6 +66,7 @@ enum {
 	VECTOR_DE = 0,
 	VECTOR_UD = 6,
 	VECTOR_NM = 7,
+	VECTOR_NP = 11,
 	VECTOR_SS = 12,
 	VECTOR_GP = 13,
 	VECTOR_PF = 14,
@@ -74,8 +75,9 @@ enum {
 };
 
 /* What an access is for: bits. */
-#define ACCESS_WRITE (1u << 0)
-#define ACCESS_FETCH (1u << 1)
+#define ACCESS_WRITE  (1u << 0)
+#define ACCESS_FETCH  (1u << 1)
+#define ACCESS_SYSTEM (1u << 2) /* the CPU's own, of a descriptor table */
 
 static inline uint64_t size_mask(unsigned size)
 {
@@ -121,6 +123,13 @@ static inline unsigned current_privilege(const struct luv_vcpu_page *page)
 	if (page->rflags & RFLAGS_VM)
 		return 3;
 	return page->segment[LUV_SS].attributes >> 5 & 3;
+}
+
+static inline bool is_canonical(const struct luv_vcpu_page *page, uint64_t linear)
+{
+	unsigned unused = page->cr4 & CR4_LA57 ? 64 - 57 : 64 - 48;
+
+	return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
 }
 
 /* --- results --- */

@@ -109,6 +109,17 @@ static const struct emulate_row rows[ROWS] = {
     [ZYDIS_MNEMONIC_POPF] = {execute_pop_flags, 0, ROW_MORE},
     [ZYDIS_MNEMONIC_POPFD] = {execute_pop_flags, 0, ROW_MORE},
     [ZYDIS_MNEMONIC_POPFQ] = {execute_pop_flags, 0, ROW_MORE},
+    [ZYDIS_MNEMONIC_LES] = {execute_load_far, LUV_ES, ROW_MORE},
+    [ZYDIS_MNEMONIC_LDS] = {execute_load_far, LUV_DS, ROW_MORE},
+    [ZYDIS_MNEMONIC_LSS] = {execute_load_far, LUV_SS, ROW_MORE},
+    [ZYDIS_MNEMONIC_LFS] = {execute_load_far, LUV_FS, ROW_MORE},
+    [ZYDIS_MNEMONIC_LGS] = {execute_load_far, LUV_GS, ROW_MORE},
+    [ZYDIS_MNEMONIC_LLDT] = {execute_load_system, 0, ROW_MORE},
+    [ZYDIS_MNEMONIC_LTR] = {execute_load_system, 1, ROW_MORE},
+    [ZYDIS_MNEMONIC_SLDT] = {execute_store_system, LUV_LDTR, 0},
+    [ZYDIS_MNEMONIC_STR] = {execute_store_system, LUV_TR, 0},
+
+    [ZYDIS_MNEMONIC_ENTER] = {execute_enter, 0, ROW_MORE},
     [ZYDIS_MNEMONIC_LEAVE] = {execute_leave, 0, ROW_MORE},
     [ZYDIS_MNEMONIC_JMP] = {execute_jump, 0, ROW_MORE},
     [ZYDIS_MNEMONIC_CALL] = {execute_call, 0, ROW_MORE},
@@ -169,4 +180,15 @@ const struct emulate_row *emulate_row(ZydisMnemonic mnemonic, bool string)
 	default:
 		return &rows[mnemonic];
 	}
+}
+
+static const struct emulate_row far_jump = {execute_far, 0, ROW_MORE};
+static const struct emulate_row far_call = {execute_far, 1, ROW_MORE};
+static const struct emulate_row nobody;
+
+const struct emulate_row *emulate_far_row(ZydisMnemonic mnemonic)
+{
+	if (mnemonic == ZYDIS_MNEMONIC_JMP)
+		return &far_jump;
+	return mnemonic == ZYDIS_MNEMONIC_CALL ? &far_call : &nobody;
 }

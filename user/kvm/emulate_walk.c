@@ -8,15 +8,18 @@
  */
 #include "kvm/emulate_memory.h"
 
-#define ENTRY_P	  (1ull << 0)
-#define ENTRY_RW  (1ull << 1)
-#define ENTRY_US  (1ull << 2)
-#define ENTRY_A	  (1ull << 5)
-#define ENTRY_D	  (1ull << 6)
-#define ENTRY_PS  (1ull << 7)
-#define ENTRY_NX  (1ull << 63)
+#define ENTRY_P	 (1ull << 0)
+#define ENTRY_RW (1ull << 1)
+#define ENTRY_US (1ull << 2)
+#define ENTRY_A	 (1ull << 5)
+#define ENTRY_D	 (1ull << 6)
+#define ENTRY_PS (1ull << 7)
+#define ENTRY_NX (1ull << 63)
 
-#define PAGE_SIZE LUV_PAGE_SIZE
+/* SDM 3A table 4-8, but for bit 5: QEMU's TCG sets it as if it were an accessed bit. */
+#define PDPTE_RESERVED 0x1c6ull
+
+#define PAGE_SIZE      LUV_PAGE_SIZE
 
 /* Error codes of #PF: SDM 3A 4.7. */
 #define ERROR_P	 (1u << 0)
@@ -117,7 +120,7 @@ static uint64_t reserved_bits(const struct walk *walk, unsigned level, bool leaf
 	/* Bits 62:52 are ignored in long mode, reserved with PAE (SDM 3A 4.4.2). */
 	reserved = above & (walk->long_mode ? (1ull << 52) - 1 : ~ENTRY_NX);
 	if (is_pdpte(walk, level))
-		return reserved | ENTRY_NX | 0x1e6; /* SDM 3A table 4-8 */
+		return reserved | ENTRY_NX | PDPTE_RESERVED;
 	if (!(walk->e->setup.page->efer & EFER_NXE))
 		reserved |= ENTRY_NX;
 	if (level >= 4)
@@ -237,7 +240,9 @@ static bool rights_suffice(const struct walk *walk)
 	}
 	if (walk->user && !user_page)
 		return false;
-	if (!walk->user && user_page && (page->cr4 & CR4_SMAP) && !(page->rflags & RFLAGS_AC))
+	/* RFLAGS.AC lifts SMAP for the program's accesses, not for the CPU's. */
+	if (!walk->user && user_page && (page->cr4 & CR4_SMAP) &&
+	    (!(page->rflags & RFLAGS_AC) || (walk->access & ACCESS_SYSTEM)))
 		return false;
 	if (!(walk->access & ACCESS_WRITE) || (walk->rights & ENTRY_RW))
 		return true;
@@ -307,7 +312,7 @@ bool walk_translate(struct emulate *e, uint64_t linear, unsigned access, uint64_
 		*gpa = linear;
 		return true;
 	}
-	walk.user = current_privilege(e->setup.page) == 3;
+	walk.user = !(access & ACCESS_SYSTEM) && current_privilege(e->setup.page) == 3;
 	/* Another CPU changes the tables all the time: the guest shall try again. */
 	for (unsigned i = 0; i < TRIES; i++) {
 		bool changed = false;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kvm/irqchip.h"
+#include "kvm/fds.h"
 #include "kvm/real.h"
 #include "kvm/timer.h"
 #include "kvm/vm.h"
@@ -77,7 +78,7 @@ static int64_t eventfd_id(int fd)
 	if (info < 0)
 		return fd;
 	size = read(info, text, sizeof(text) - 1);
-	real()->close(info);
+	fds_close(info);
 	text[size > 0 ? size : 0] = '\0';
 	if (!strstr(text, "eventfd-count:"))
 		return -EINVAL;
@@ -89,7 +90,7 @@ static int duplicate(int fd)
 {
 	int copy = real()->fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-	return copy < 0 ? -errno : copy;
+	return copy < 0 ? -errno : fds_keep(copy);
 }
 
 static void signal_eventfd(int fd)
@@ -125,9 +126,9 @@ static void irqfd_readable(struct watch *watch)
 static void free_irqfd(struct irqfd *irqfd)
 {
 	if (irqfd->watch.fd >= 0)
-		real()->close(irqfd->watch.fd);
+		fds_close(irqfd->watch.fd);
 	if (irqfd->resample >= 0)
-		real()->close(irqfd->resample);
+		fds_close(irqfd->resample);
 	free(irqfd);
 }
 
@@ -339,7 +340,7 @@ static int remove_ioeventfd(struct bus *bus, const struct ioeventfd *old)
 		    e->matches != old->matches ||
 		    (e->matches && e->datamatch != old->datamatch))
 			continue;
-		real()->close(e->fd);
+		fds_close(e->fd);
 		memmove(&bus->at[i], &bus->at[i + 1], (bus->count - i - 1) * sizeof(*e));
 		__atomic_store_n(&bus->count, bus->count - 1, __ATOMIC_RELEASE);
 		return 0;
@@ -390,7 +391,7 @@ int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *request)
 	result = remove ? remove_ioeventfd(bus, &named) : add_ioeventfd(bus, &named);
 	pthread_rwlock_unlock(&e->bus_lock);
 	if (result < 0 && !remove)
-		real()->close(named.fd);
+		fds_close(named.fd);
 	return result;
 }
 
@@ -452,7 +453,7 @@ void eventfds_destroy(struct vm *vm)
 		continue;
 	for (unsigned i = 0; i < BUSES; i++) {
 		for (unsigned j = 0; j < e->bus[i].count; j++)
-			real()->close(e->bus[i].at[j].fd);
+			fds_close(e->bus[i].at[j].fd);
 		free(e->bus[i].at);
 	}
 	pthread_mutex_destroy(&e->irqfd_lock);

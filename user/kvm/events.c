@@ -7,8 +7,8 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define TYPE(pending)	 ((pending) & (7ull << 8))
-#define VALID_ON_GET	 (KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW)
+#define TYPE(pending)	  ((pending) & (7ull << 8))
+#define VALID_ON_GET	  (KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW)
 #define VECTOR_EXCEPTIONS 32
 
 static void get_pending(const struct luv_events *from, struct kvm_vcpu_events *to)

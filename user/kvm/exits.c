@@ -104,8 +104,9 @@ static bool emulate_access_mmio(void *context, struct emulate_access *access)
 			memcpy(access->data, &value, sizeof(access->data));
 		return true;
 	}
-	return access->write && (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
-				 coalesced_write(vcpu->vm, false, access->gpa, access->size, value));
+	return access->write &&
+	       (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
+		coalesced_write(vcpu->vm, false, access->gpa, access->size, value));
 }
 
 /* True: one access to a port was answered here. */
@@ -223,7 +224,8 @@ static int give_fault(struct vcpu *vcpu)
 	return RUN_AGAIN;
 }
 
-/* KVM's record of an instruction that it cannot emulate: the bytes, as far as they are known. */
+/* KVM's record of an instruction that it cannot emulate: the bytes, as far as they are known.
+ */
 static int give_unknown(struct vcpu *vcpu)
 {
 	const struct luv_exit_record *exit = &vcpu->page->exit;
@@ -332,7 +334,8 @@ static int mmio_exit(struct vcpu *vcpu)
 
 	if (result)
 		return result < 0 ? result : RUN_AGAIN;
-	/* The CPU pushed to a stack, or read a table, that is no memory: nobody can do that for it. */
+	/* The CPU pushed to a stack, or read a table, that is no memory: nobody can do that for
+	 * it. */
 	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID)
 		return give_unknown(vcpu);
 	return emulate(vcpu, emulate_mmio);
@@ -377,9 +380,18 @@ static int call_exit(struct vcpu *vcpu)
 static int window_exit(struct vcpu *vcpu)
 {
 	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
-	if (vcpu->vm->mode == IRQCHIP_FULL || !vcpu->run->request_interrupt_window)
+	if (!extint_window_open(vcpu))
 		return RUN_AGAIN;
 	return to_client(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+}
+
+/* The client's APIC wants to hear of a lower TPR: something may be deliverable now. */
+static int cr8_exit(struct vcpu *vcpu)
+{
+	uint64_t before = vcpu->cr8;
+
+	vcpu->cr8 = vcpu->page->cr8;
+	return vcpu->cr8 < before ? to_client(vcpu, KVM_EXIT_SET_TPR) : RUN_AGAIN;
 }
 
 static int failed_exit(struct vcpu *vcpu)
@@ -420,6 +432,8 @@ int exit_handle(struct vcpu *vcpu)
 		return call_exit(vcpu);
 	case LUV_RUN_APIC:
 		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
+	case LUV_RUN_CR8:
+		return cr8_exit(vcpu);
 	case LUV_RUN_NO_MEMORY:
 		return -ENOMEM;
 	case LUV_RUN_NOTHING:

@@ -3,7 +3,7 @@
 #ifndef KVM_EXPORT_H
 #define KVM_EXPORT_H
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT	 __attribute__((visibility("default")))
 
 #define KVM_PATH "/dev/kvm"
 

@@ -46,11 +46,18 @@ static void from_pic(struct vcpu *vcpu)
 			     0);
 }
 
+/* The client's PIC: it wants to know when the vCPU would take its interrupt. */
+static bool client_waits(struct vcpu *vcpu)
+{
+	return vcpu->run->request_interrupt_window &&
+	       (vcpu->vm->mode == IRQCHIP_NONE || accepts_pic(vcpu));
+}
+
 void extint_before_run(struct vcpu *vcpu)
 {
 	if (vcpu->vm->mode == IRQCHIP_FULL)
 		from_pic(vcpu);
-	else if (vcpu->run->request_interrupt_window && !vcpu->page->inject.event)
+	else if (!vcpu->page->inject.event && client_waits(vcpu))
 		vcpu->page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
 	else
 		vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
@@ -60,6 +67,11 @@ bool extint_ready(struct vcpu *vcpu)
 {
 	return room(vcpu) &&
 	       (vcpu->vm->mode == IRQCHIP_NONE || vcpu->page->ready & LUV_READY_EXTINT);
+}
+
+bool extint_window_open(struct vcpu *vcpu)
+{
+	return vcpu->vm->mode != IRQCHIP_FULL && room(vcpu) && client_waits(vcpu);
 }
 
 int extint_queue(struct vcpu *vcpu, uint32_t vector)

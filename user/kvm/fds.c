@@ -5,17 +5,20 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "kvm/real.h"
+#include "lib/pin.h"
 
 #define DESCRIPTORS_MAX 65536
 
 static struct object *table[DESCRIPTORS_MAX]; /* a */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct object *free_objects; /* lock */
-static uint32_t forks;		    /* a */
-static pid_t owner;		    /* a: the process whose table this is */
+static struct object *free_objects;	    /* lock */
+static uint64_t kept[DESCRIPTORS_MAX / 64]; /* a: a bit a descriptor */
+static uint32_t forks;			    /* a */
+static pid_t owner;			    /* a: the process whose table this is */
 
 /* --- forks ------------------------------------------------------------------------------- */
 
@@ -32,6 +35,7 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
 	pthread_mutex_unlock(&lock);
+	memset(kept, 0, sizeof(kept)); /* of threads and pins that the child does not have */
 	__atomic_fetch_add(&forks, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&owner, getpid(), __ATOMIC_RELAXED);
 }
@@ -91,7 +95,8 @@ void object_put(struct object *object)
 {
 	if (__atomic_sub_fetch(&object->references, 1, __ATOMIC_ACQ_REL))
 		return;
-	if (object->end)
+	/* A child's copy of its parent's VM has nothing behind it to end. */
+	if (object->end && object->forks == fds_forks())
 		object->end(object->self);
 	object_recycle(object);
 }
@@ -198,4 +203,63 @@ int fds_copy(int descriptor, int copy)
 	if (old)
 		object_put(old);
 	return copy;
+}
+
+/* --- the library's own ------------------------------------------------------------------- */
+
+/* Below it programs use numbers for themselves, far above it the kernel's table grows large. */
+#define KEPT_MIN 960
+
+static void mark(int descriptor, bool set)
+{
+	uint64_t bit = 1ull << descriptor % 64;
+
+	if (!in_table(descriptor))
+		return;
+	if (set)
+		__atomic_fetch_or(&kept[descriptor / 64], bit, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&kept[descriptor / 64], ~bit, __ATOMIC_RELAXED);
+}
+
+int fds_keep(int descriptor)
+{
+	int high = descriptor < 0 ? -1 : real()->fcntl(descriptor, F_DUPFD_CLOEXEC, KEPT_MIN);
+
+	if (high >= 0) {
+		real()->close(descriptor);
+		descriptor = high;
+	}
+	mark(descriptor, true);
+	return descriptor;
+}
+
+void fds_close(int descriptor)
+{
+	mark(descriptor, false);
+	real()->close(descriptor);
+}
+
+bool fds_kept(int descriptor)
+{
+	return in_table(descriptor) &&
+	       (descriptor == luv_pin_descriptor() ||
+		__atomic_load_n(&kept[descriptor / 64], __ATOMIC_RELAXED) >> descriptor % 64 &
+		    1);
+}
+
+int fds_next_kept(unsigned from)
+{
+	int pins = luv_pin_descriptor(), found = -1;
+
+	for (unsigned i = from; i < DESCRIPTORS_MAX && found < 0; i++) {
+		uint64_t word = __atomic_load_n(&kept[i / 64], __ATOMIC_RELAXED) >> i % 64;
+
+		if (word)
+			found = (int)(i + (unsigned)__builtin_ctzll(word));
+		i |= 63;
+	}
+	if (pins >= 0 && (unsigned)pins >= from && (found < 0 || pins < found))
+		found = pins;
+	return found;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The FPU page is an XSAVE area in the standard format (SDM 1 13.4): KVM_GET_XSAVE's. Parts whose
- * bit in XSTATE_BV is clear are in their initial state, whatever their bytes say.
+ * The FPU page is an XSAVE area in the standard format (SDM 1 13.4): KVM_GET_XSAVE's. Parts
+ * whose bit in XSTATE_BV is clear are in their initial state, whatever their bytes say.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -11,8 +11,8 @@
 #include "kvm/state.h"
 #include "kvm/vcpu.h"
 
-#define XSTATE_X87 (1ull << 0)
-#define XSTATE_SSE (1ull << 1)
+#define XSTATE_X87  (1ull << 0)
+#define XSTATE_SSE  (1ull << 1)
 
 #define FCW_INITIAL 0x37f
 
@@ -107,7 +107,8 @@ int state_set_fpu(struct vcpu *vcpu, const struct kvm_fpu *fpu)
 	return 0;
 }
 
-/* --- KVM_GET_XSAVE, KVM_SET_XSAVE ----------------------------------------------------------- */
+/* --- KVM_GET_XSAVE, KVM_SET_XSAVE -----------------------------------------------------------
+ */
 
 int state_get_xsave(struct vcpu *vcpu, struct kvm_xsave *xsave)
 {
@@ -136,7 +137,8 @@ int state_set_xsave(struct vcpu *vcpu, const struct kvm_xsave *xsave)
 	return 0;
 }
 
-/* --- XCR0 ----------------------------------------------------------------------------------- */
+/* --- XCR0 -----------------------------------------------------------------------------------
+ */
 
 int state_get_xcrs(struct vcpu *vcpu, struct kvm_xcrs *xcrs)
 {

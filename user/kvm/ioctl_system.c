@@ -188,5 +188,8 @@ static const struct ioctl_entry table[] = {
 
 int ioctl_system(uint32_t request, uintptr_t argument)
 {
-	return ioctl_table(table, ENTRIES(table), NULL, request, argument);
+	int result = ioctl_table(table, ENTRIES(table), NULL, request, argument);
+
+	/* KVM's answer to what it does not know; VMs say ENOTTY. */
+	return result == -ENOTTY ? -EINVAL : result;
 }

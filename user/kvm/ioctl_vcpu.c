@@ -17,7 +17,7 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define ENTRIES(table) (sizeof(table) / sizeof((table)[0]))
+#define ENTRIES(table)	  (sizeof(table) / sizeof((table)[0]))
 
 #define MSRS_MAX	  256u /* as Linux's MAX_IO_MSRS */
 #define CPUID_ENTRIES_MAX 256u /* as Linux's KVM_MAX_CPUID_ENTRIES */
@@ -35,10 +35,10 @@ static int run(void *vcpu, void *at)
 
 /* --- structures that state.h knows ------------------------------------------------------- */
 
-#define SERVE(name, function)                                                                  \
-	static int name(void *vcpu, void *at)                                                  \
-	{                                                                                      \
-		return function(vcpu, at);                                                     \
+#define SERVE(name, function)                 \
+	static int name(void *vcpu, void *at) \
+	{                                     \
+		return function(vcpu, at);    \
 	}
 
 SERVE(get_regs, state_get_regs)
@@ -63,6 +63,7 @@ SERVE(get_lapic, state_get_lapic)
 SERVE(set_lapic, state_set_lapic)
 SERVE(set_debug, debug_set)
 SERVE(set_mce, msr_inject_mce)
+SERVE(get_translation, translate)
 
 /* --- MSRs -------------------------------------------------------------------------------- */
 
@@ -210,15 +211,16 @@ static int set_signal_mask(void *self, void *at)
 		return -EFAULT;
 	if (head.len != sizeof(mask))
 		return -EINVAL;
-	if (user_copy_in(&mask, user + offsetof(struct kvm_signal_mask, sigset),
-			 sizeof(mask)) < 0)
+	if (user_copy_in(&mask, user + offsetof(struct kvm_signal_mask, sigset), sizeof(mask)) <
+	    0)
 		return -EFAULT;
 	vcpu->sigmask = mask;
 	vcpu->has_sigmask = true;
 	return 0;
 }
 
-/* TPR accesses are never reported (KVM_CAP_VAPIC is 0), so no guest gets to have such a page. */
+/* TPR accesses are never reported (KVM_CAP_VAPIC is 0), so no guest gets to have such a page.
+ */
 static int set_vapic_address(void *self, void *at)
 {
 	struct vcpu *vcpu = self;
@@ -248,7 +250,8 @@ static int set_tsc_khz(void *self, void *at)
 	uint64_t khz = ((struct vcpu *)self)->vm->tsc_khz, wanted = number(at);
 	uint64_t tolerance = khz * TSC_TOLERANCE_PPM / 1000000;
 
-	return !wanted || (wanted + tolerance >= khz && wanted <= khz + tolerance) ? 0 : -EINVAL;
+	return !wanted || (wanted + tolerance >= khz && wanted <= khz + tolerance) ? 0
+										   : -EINVAL;
 }
 
 /* --- the table: frequent ones first ------------------------------------------------------ */
@@ -281,6 +284,7 @@ static const struct ioctl_entry table[] = {
     {KVM_GET_LAPIC, ARGUMENT_OUT, get_lapic},
     {KVM_SET_LAPIC, ARGUMENT_IN, set_lapic},
     {KVM_SET_GUEST_DEBUG, ARGUMENT_IN, set_debug},
+    {KVM_TRANSLATE, ARGUMENT_IN_OUT, get_translation},
     {KVM_SET_CPUID, ARGUMENT_POINTER, set_cpuid},
     {KVM_SET_CPUID2, ARGUMENT_POINTER, set_cpuid2},
     {KVM_GET_CPUID2, ARGUMENT_POINTER, get_cpuid2},
@@ -300,5 +304,6 @@ int ioctl_vcpu(struct vcpu *vcpu, uint32_t request, uintptr_t argument)
 	pthread_mutex_lock(&vcpu->lock);
 	result = ioctl_table(table, ENTRIES(table), vcpu, request, argument);
 	pthread_mutex_unlock(&vcpu->lock);
-	return result;
+	/* KVM's answer to what it does not know; VMs say ENOTTY. */
+	return result == -ENOTTY ? -EINVAL : result;
 }

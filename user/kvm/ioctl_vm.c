@@ -19,8 +19,8 @@
 
 #define ENTRIES(table) (sizeof(table) / sizeof((table)[0]))
 
-#define TSS_SIZE     (3u * LUV_PAGE_SIZE)
-#define IDENTITY_MAP 0xfffbc000u /* where Linux puts it unless told */
+#define TSS_SIZE       (3u * LUV_PAGE_SIZE)
+#define IDENTITY_MAP   0xfffbc000u /* where Linux puts it unless told */
 
 static uintptr_t number(const void *at)
 {

@@ -13,10 +13,10 @@
 #include "kvm/vm.h"
 #include "lib/luvalley.h"
 
-#define PAGE_SIZE LUV_PAGE_SIZE
-#define PAGE_MASK (PAGE_SIZE - 1u)
+#define PAGE_SIZE	 LUV_PAGE_SIZE
+#define PAGE_MASK	 (PAGE_SIZE - 1u)
 
-#define REGION_FLAGS  (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
+#define REGION_FLAGS	 (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 #define REGION_PAGES_MAX ((1ull << 31) - 1) /* KVM_MEM_MAX_NR_PAGES */
 
 struct slot {
@@ -141,7 +141,8 @@ static int collect(struct memory *memory, struct slot *slot)
 		return 0;
 	for (uint64_t first = 0; first < pages(slot); first += LUV_DIRTY_PAGES_MAX) {
 		uint64_t left = pages(slot) - first;
-		unsigned count = left < LUV_DIRTY_PAGES_MAX ? (unsigned)left : LUV_DIRTY_PAGES_MAX;
+		unsigned count =
+		    left < LUV_DIRTY_PAGES_MAX ? (unsigned)left : LUV_DIRTY_PAGES_MAX;
 		int result = luv_dirty_read(memory->vm->handle, number(memory, slot), first,
 					    count, bits);
 
@@ -189,7 +190,8 @@ static int check_region(const struct kvm_userspace_memory_region *region)
 
 	if (region->flags & ~REGION_FLAGS || region->slot >= LUV_SLOTS_MAX)
 		return -EINVAL;
-	if ((region->memory_size | region->guest_phys_addr | region->userspace_addr) & PAGE_MASK)
+	if ((region->memory_size | region->guest_phys_addr | region->userspace_addr) &
+	    PAGE_MASK)
 		return -EINVAL;
 	if (region->memory_size / PAGE_SIZE > REGION_PAGES_MAX ||
 	    __builtin_add_overflow(region->guest_phys_addr, region->memory_size, &end) ||
@@ -249,8 +251,8 @@ static int bring_or_complain(struct memory *memory, struct slot *slot)
 }
 
 /*
- * With the vCPUs stopped and the lock held for writing. What fails leaves the slot as it was, but
- * for the hypervisor, which is given it again when the guest touches it.
+ * With the vCPUs stopped and the lock held for writing. What fails leaves the slot as it was,
+ * but for the hypervisor, which is given it again when the guest touches it.
  */
 static int change_slot(struct memory *memory, const struct kvm_userspace_memory_region *region)
 {
@@ -322,10 +324,11 @@ int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *r
 
 int memory_manual_protect(struct vm *vm, uint64_t flags)
 {
-	const uint64_t known = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+	const uint64_t known =
+	    KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
 
-	if (flags & ~known ||
-	    (flags & KVM_DIRTY_LOG_INITIALLY_SET && !(flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)))
+	if (flags & ~known || (flags & KVM_DIRTY_LOG_INITIALLY_SET &&
+			       !(flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)))
 		return -EINVAL;
 	pthread_rwlock_wrlock(&vm->memory->lock);
 	vm->memory->manual_protect = flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;

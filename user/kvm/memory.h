@@ -37,22 +37,22 @@ void memory_lock(struct vm *vm);
 void memory_unlock(struct vm *vm);
 
 /*
- * The client's address of a guest page, with the lock held: NULL: it is in no slot, or (write) in
- * a read-only one. For a write the page counts as dirty.
+ * The client's address of a guest page, with the lock held: NULL: it is in no slot, or (write)
+ * in a read-only one. For a write the page counts as dirty.
  */
 void *memory_page(struct vm *vm, uint64_t gpa, bool write);
 
 /*
- * The guest touched an address of a slot that the hypervisor does not have, since the client has
- * changed its mappings there: 1: it has it (again), 0: the address is in no slot, or it is a write
- * to a read-only one: MMIO; -EFAULT: there is nothing that could be mapped.
+ * The guest touched an address of a slot that the hypervisor does not have, since the client
+ * has changed its mappings there: 1: it has it (again), 0: the address is in no slot, or it is
+ * a write to a read-only one: MMIO; -EFAULT: there is nothing that could be mapped.
  */
 int memory_revive(struct vm *vm, uint64_t gpa, bool write);
 
 /*
  * The client is about to change its own mapping of a range (unmap, discard, map over it): if
- * guests use it, it is taken from them, and given back as it then is. True: `end` must follow the
- * change. Any thread; not for signal handlers.
+ * guests use it, it is taken from them, and given back as it then is. True: `end` must follow
+ * the change. Any thread; not for signal handlers.
  */
 bool memory_change_begin(uintptr_t address, size_t size);
 void memory_change_end(void);

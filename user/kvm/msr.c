@@ -16,32 +16,32 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define COUNT(array)	  (sizeof(array) / sizeof((array)[0]))
 
-#define APIC_BASE_RESET	 0xfee00000ull
-#define APIC_BASE_BSP	 (1ull << 8)
-#define APIC_BASE_X2APIC (1ull << 10)
-#define APIC_BASE_ENABLE (1ull << 11)
+#define APIC_BASE_RESET	  0xfee00000ull
+#define APIC_BASE_BSP	  (1ull << 8)
+#define APIC_BASE_X2APIC  (1ull << 10)
+#define APIC_BASE_ENABLE  (1ull << 11)
 
-#define MTRR_FIXED    11u
-#define MTRR_VARIABLE 8u
-#define MTRR_CAP      (MTRR_VARIABLE | 1u << 8 | 1u << 10) /* fixed ranges, write combining */
+#define MTRR_FIXED	  11u
+#define MTRR_VARIABLE	  8u
+#define MTRR_CAP	  (MTRR_VARIABLE | 1u << 8 | 1u << 10) /* fixed ranges, write combining */
 
-#define MCG_CTL_P (1ull << 8)  /* MCG_CTL is there */
-#define MCG_SER_P (1ull << 24) /* software error recovery */
-#define MCG_MCIP  (1ull << 2)  /* MCG_STATUS: a machine check is being handled */
-#define MCI_VAL	  (1ull << 63)
-#define MCI_OVER  (1ull << 62)
-#define MCI_UC	  (1ull << 61)
+#define MCG_CTL_P	  (1ull << 8)  /* MCG_CTL is there */
+#define MCG_SER_P	  (1ull << 24) /* software error recovery */
+#define MCG_MCIP	  (1ull << 2)  /* MCG_STATUS: a machine check is being handled */
+#define MCI_VAL		  (1ull << 63)
+#define MCI_OVER	  (1ull << 62)
+#define MCI_UC		  (1ull << 61)
 
 #define MISC_ENABLE_RESET (1ull << 11 | 1ull << 12) /* no BTS, no PEBS */
 #define PATCH_LEVEL_AMD	  0x01000065ull		    /* as KVM's: no guest minds it */
 #define DECFG_LFENCE	  (1ull << 1)		    /* LFENCE serializes */
 /* What KVM's HWCR takes and drops: TLBCACHEDIS, IGNNE, FFDIS (APM 2 3.2.10). */
-#define HWCR_DROPPED (1ull << 3 | 1ull << 6 | 1ull << 8)
+#define HWCR_DROPPED	     (1ull << 3 | 1ull << 6 | 1ull << 8)
 #define HWCR_MC_STATUS_WRITE (1ull << 18)
 
-#define TSC_SAME_NS 1000000000ull
+#define TSC_SAME_NS	     1000000000ull
 
 struct msr_state {
 	uint64_t misc_enable, bios_sign, hwcr, decfg;
@@ -55,11 +55,28 @@ struct msr_state {
 /* --- lists ----------------------------------------------------------------------------- */
 
 static const uint32_t listed[] = {
-    MSR_TSC,	      MSR_SYSENTER_CS,	  MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_STAR,
-    MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,	      MSR_KERNEL_GS_BASE,
-    MSR_PAT,	      MSR_TSC_AUX,	  MSR_TSC_ADJUST,     MSR_MISC_ENABLE,
-    MSR_MCG_STATUS,   MSR_MCG_CTL,	  MSR_BIOS_SIGN,      MSR_HWCR,
-    MSR_KVM_WALL_OLD, MSR_KVM_SYSTEM_OLD, MSR_KVM_WALL_CLOCK, MSR_KVM_SYSTEM_TIME,
+    MSR_TSC,
+    MSR_SYSENTER_CS,
+    MSR_SYSENTER_ESP,
+    MSR_SYSENTER_EIP,
+    MSR_STAR,
+    MSR_LSTAR,
+    MSR_CSTAR,
+    MSR_SFMASK,
+    MSR_KERNEL_GS_BASE,
+    MSR_PAT,
+    MSR_TSC_AUX,
+    MSR_TSC_ADJUST,
+    MSR_MISC_ENABLE,
+    MSR_MCG_STATUS,
+    MSR_MCG_CTL,
+    MSR_BIOS_SIGN,
+    MSR_HWCR,
+    MSR_TSC_DEADLINE,
+    MSR_KVM_WALL_OLD,
+    MSR_KVM_SYSTEM_OLD,
+    MSR_KVM_WALL_CLOCK,
+    MSR_KVM_SYSTEM_TIME,
 };
 
 static const uint32_t features[] = {MSR_DE_CFG};
@@ -114,8 +131,8 @@ void msr_destroy(struct vcpu *vcpu)
 /* --- the TSC --------------------------------------------------------------------------- */
 
 /*
- * Clients set the TSCs of all vCPUs to the same time, one after the other. As KVM does, a write that
- * is within a second of where the last one's clock now stands, or of 0, means that clock.
+ * Clients set the TSCs of all vCPUs to the same time, one after the other. As KVM does, a write
+ * that is within a second of where the last one's clock now stands, or of 0, means that clock.
  */
 static uint64_t tsc_offset_for(struct vm *vm, uint64_t value)
 {
@@ -123,9 +140,11 @@ static uint64_t tsc_offset_for(struct vm *vm, uint64_t value)
 	struct vm_tsc *tsc = &vm->tsc;
 
 	expected = tsc->written + (now - tsc->at);
-	if (tsc->known && (value == 0 || (value < expected + window && value + window > expected)))
+	if (tsc->known &&
+	    (value == 0 || (value < expected + window && value + window > expected)))
 		return tsc->offset;
-	*tsc = (struct vm_tsc){.written = value, .at = now, .offset = value - now, .known = true};
+	*tsc =
+	    (struct vm_tsc){.written = value, .at = now, .offset = value - now, .known = true};
 	return tsc->offset;
 }
 
@@ -136,7 +155,8 @@ static void set_offset(struct vcpu *vcpu, uint64_t offset)
 	state_changed(vcpu, LUV_GROUP_MSRS);
 }
 
-/* The client's writes leave TSC_ADJUST alone. Its lock is the VM's but at creation, which has it. */
+/* The client's writes leave TSC_ADJUST alone. Its lock is the VM's but at creation, which has
+ * it. */
 static void write_tsc(struct vcpu *vcpu, uint64_t value)
 {
 	uint64_t offset;
@@ -184,11 +204,11 @@ static bool apic_base_valid(uint64_t old, uint64_t new, enum msr_by by)
 	uint64_t known = APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE |
 			 (((1ull << cpuid_physical_bits()) - 1) & ~0xfffull);
 
-	if (new & ~known || (new & APIC_BASE_X2APIC && !(new & APIC_BASE_ENABLE)))
+	if (new & ~known || (new &APIC_BASE_X2APIC && !(new &APIC_BASE_ENABLE)))
 		return false;
 	if (by == MSR_BY_CLIENT)
 		return true;
-	return !(old & APIC_BASE_X2APIC) || new & APIC_BASE_X2APIC || !(new & APIC_BASE_ENABLE);
+	return !(old & APIC_BASE_X2APIC) || new &APIC_BASE_X2APIC || !(new &APIC_BASE_ENABLE);
 }
 
 static bool write_apic_base(struct vcpu *vcpu, uint64_t value, enum msr_by by)
@@ -240,8 +260,9 @@ static bool mtrr_valid(uint32_t index, uint64_t value)
 	if (index == MSR_MTRR_DEFAULT)
 		return !(value & ~0xcffull) && memory_type_valid(value & 0xff);
 	if (index >= MSR_MTRR_VARIABLE && index < MSR_MTRR_VARIABLE + 2 * MTRR_VARIABLE)
-		return index & 1 ? !(value & (beyond | 0x7ff))
-				 : !(value & (beyond | 0xf00)) && memory_type_valid(value & 0xff);
+		return index & 1
+			   ? !(value & (beyond | 0x7ff))
+			   : !(value & (beyond | 0xf00)) && memory_type_valid(value & 0xff);
 	for (unsigned i = 0; i < 8; i++)
 		if (!memory_type_valid(value >> 8 * i & 0xff))
 			return false;
@@ -552,6 +573,25 @@ static bool swallowed(uint32_t index, uint64_t value)
 	}
 }
 
+/* --- the local APIC's timer -------------------------------------------------------------- */
+
+/* Without a local APIC here it is a register without a timer behind it, as in KVM. */
+static uint64_t read_deadline(struct vcpu *vcpu)
+{
+	if (vcpu->vm->mode == IRQCHIP_NONE)
+		return 0;
+	vcpu->page->valid &= ~LUV_GROUP_DEADLINE;
+	state_need(vcpu, LUV_GROUP_DEADLINE);
+	return vcpu->page->tsc_deadline;
+}
+
+static void write_deadline(struct vcpu *vcpu, uint64_t value)
+{
+	vcpu->page->tsc_deadline = value;
+	if (vcpu->vm->mode != IRQCHIP_NONE)
+		state_changed(vcpu, LUV_GROUP_DEADLINE);
+}
+
 /* --- all of them ----------------------------------------------------------------------- */
 
 /* Microcode's revision: the guest may write it before it reads it, and changes nothing. */
@@ -585,6 +625,9 @@ bool msr_read(struct vcpu *vcpu, uint32_t index, uint64_t *value, enum msr_by by
 		follow_tsc(vcpu);
 		*value = m->tsc_adjust;
 		return true;
+	case MSR_TSC_DEADLINE:
+		*value = read_deadline(vcpu);
+		return true;
 	case MSR_BIOS_SIGN:
 		*value = m->bios_sign;
 		return true;
@@ -616,6 +659,9 @@ bool msr_write(struct vcpu *vcpu, uint32_t index, uint64_t value, enum msr_by by
 	switch (index) {
 	case MSR_TSC_ADJUST:
 		write_tsc_adjust(vcpu, value, by);
+		return true;
+	case MSR_TSC_DEADLINE:
+		write_deadline(vcpu, value);
 		return true;
 	case MSR_BIOS_SIGN:
 		return bios_sign_write(m, value, by);

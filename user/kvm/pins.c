@@ -20,7 +20,7 @@ struct range {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of changes */
 static struct range ranges[RANGES_MAX];
-static unsigned used;	   /* a: none from here on was ever used */
+static unsigned used;	    /* a: none from here on was ever used */
 static uint32_t generation; /* whose pins these are: a child has none */
 
 static struct range load(unsigned i)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Which memory of this process is pinned for guests. Ranges stay pinned when their slot goes,
- * because firmware deletes and re-creates the slot that holds nearly all memory many times; they
- * are unpinned when the client unmaps or discards them, or when the last VM has ended.
+ * because firmware deletes and re-creates the slot that holds nearly all memory many times;
+ * they are unpinned when the client unmaps or discards them, or when the last VM has ended.
  */
 #ifndef KVM_PINS_H
 #define KVM_PINS_H

@@ -36,13 +36,13 @@ static bool wants_mode(int flags)
 	return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
-#define MODE_ARGUMENT(flags, mode)                                                             \
-	mode_t mode = 0;                                                                       \
-	if (wants_mode(flags)) {                                                               \
-		va_list list;                                                                  \
-		va_start(list, flags);                                                         \
-		mode = va_arg(list, mode_t);                                                   \
-		va_end(list);                                                                  \
+#define MODE_ARGUMENT(flags, mode)           \
+	mode_t mode = 0;                     \
+	if (wants_mode(flags)) {             \
+		va_list list;                \
+		va_start(list, flags);       \
+		mode = va_arg(list, mode_t); \
+		va_end(list);                \
 	}
 
 EXPORT int open(const char *path, int flags, ...)
@@ -106,21 +106,35 @@ int __openat64_2(int directory, const char *path, int flags)
 /* The number may be somebody else's as soon as the system has closed it. */
 EXPORT int close(int descriptor)
 {
+	if (fds_kept(descriptor))
+		return answer(-EBADF);
 	fds_forget(descriptor);
 	return real()->close(descriptor);
 }
 
+/* The pieces between the library's own descriptors. */
 EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
+	int result = 0;
+
+	if (first > last)
+		return answer(-EINVAL);
 	if (!(flags & CLOSE_RANGE_CLOEXEC))
 		fds_forget_range(first, last);
-	return real()->close_range(first, last, flags);
+	for (int kept = fds_next_kept(first); kept >= 0 && (unsigned)kept <= last;
+	     kept = fds_next_kept(first)) {
+		if ((unsigned)kept > first)
+			result |= real()->close_range(first, (unsigned)kept - 1, flags);
+		first = (unsigned)kept + 1;
+	}
+	if (first <= last)
+		result |= real()->close_range(first, last, flags);
+	return result;
 }
 
 EXPORT void closefrom(int first)
 {
-	fds_forget_range(first < 0 ? 0 : (unsigned)first, ~0u);
-	real()->closefrom(first);
+	(void)close_range(first < 0 ? 0 : (unsigned)first, ~0u, 0);
 }
 
 static int duplicated(int descriptor, int copy)
@@ -143,21 +157,25 @@ static void forget_target(int descriptor, int copy)
 
 EXPORT int dup2(int descriptor, int copy)
 {
+	if (fds_kept(copy))
+		return answer(-EBUSY);
 	forget_target(descriptor, copy);
 	return duplicated(descriptor, real()->dup2(descriptor, copy));
 }
 
 EXPORT int dup3(int descriptor, int copy, int flags)
 {
+	if (fds_kept(copy))
+		return answer(-EBUSY);
 	forget_target(descriptor, copy);
 	return duplicated(descriptor, real()->dup3(descriptor, copy, flags));
 }
 
-#define POINTER_ARGUMENT(last, argument)                                                       \
-	void *argument;                                                                        \
-	va_list list;                                                                          \
-	va_start(list, last);                                                                  \
-	argument = va_arg(list, void *);                                                       \
+#define POINTER_ARGUMENT(last, argument) \
+	void *argument;                  \
+	va_list list;                    \
+	va_start(list, last);            \
+	argument = va_arg(list, void *); \
 	va_end(list);
 
 static int fcntl_done(int descriptor, int command, int result)

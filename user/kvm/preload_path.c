@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Questions about the file /dev/kvm, for clients that ask before they open it: a character device
- * of KVM's numbers, for whoever may read the hypervisor's key.
+ * Questions about the file /dev/kvm, for clients that ask before they open it: a character
+ * device of KVM's numbers, for whoever may read the hypervisor's key.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -15,7 +15,7 @@ static void resolve(void)
 {
 	RESOLVE(open), RESOLVE(open64), RESOLVE(openat), RESOLVE(openat64);
 	RESOLVE(__open_2), RESOLVE(__open64_2), RESOLVE(__openat_2), RESOLVE(__openat64_2);
-	RESOLVE(close), RESOLVE(close_range), RESOLVE(closefrom);
+	RESOLVE(close), RESOLVE(close_range);
 	RESOLVE(dup), RESOLVE(dup2), RESOLVE(dup3);
 	RESOLVE(fcntl), RESOLVE(fcntl64), RESOLVE(ioctl), RESOLVE(sendmsg);
 	RESOLVE(mmap), RESOLVE(mmap64), RESOLVE(munmap), RESOLVE(mremap);

@@ -3,6 +3,11 @@
 #ifndef KVM_REAL_H
 #define KVM_REAL_H
 
+/* Most of these are GNU's. Included first, or behind the same definition. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -22,7 +27,6 @@ struct real {
 	openat_checked *__openat_2, *__openat64_2;
 	__typeof__(close) *close;
 	__typeof__(close_range) *close_range;
-	__typeof__(closefrom) *closefrom;
 	__typeof__(dup) *dup;
 	__typeof__(dup2) *dup2;
 	__typeof__(dup3) *dup3;

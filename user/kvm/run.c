@@ -17,8 +17,8 @@
 #include "kvm/vm.h"
 
 /* What every return of the hypervisor's RUN brings along: kvm_run shows parts of it. */
-#define WANTED                                                                                 \
-	(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS | LUV_GROUP_EVENTS |           \
+#define WANTED                                                                       \
+	(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS | LUV_GROUP_EVENTS | \
 	 LUV_GROUP_FPU)
 
 static bool interrupted(const struct vcpu *vcpu)
@@ -57,9 +57,13 @@ static void take_cr8(struct vcpu *vcpu)
 {
 	struct luv_vcpu_page *page = vcpu->page;
 
-	if (vcpu->vm->mode != IRQCHIP_NONE || page->cr8 == (vcpu->run->cr8 & 15))
+	if (vcpu->vm->mode != IRQCHIP_NONE)
 		return;
-	page->cr8 = vcpu->run->cr8 & 15;
+	page->request |= LUV_REQUEST_CR8;
+	vcpu->cr8 = vcpu->run->cr8 & 15;
+	if (page->cr8 == vcpu->cr8)
+		return;
+	page->cr8 = vcpu->cr8;
 	state_changed(vcpu, LUV_GROUP_CONTROL);
 }
 
@@ -98,14 +102,27 @@ static int halted(struct vcpu *vcpu, uint32_t seen)
 	return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
 }
 
+/* An interrupt of the PIC's ends it. */
+static int halt_exit(struct vcpu *vcpu, uint32_t seen)
+{
+	extint_before_run(vcpu);
+	if (vcpu->page->inject.event)
+		return RUN_AGAIN;
+	if (extint_window_open(vcpu)) {
+		vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+		return 0;
+	}
+	return halted(vcpu, seen);
+}
+
 static bool is_halt(const struct vcpu *vcpu)
 {
 	return vcpu->page->exit.reason == LUV_RUN_HLT && vcpu->vm->mode != IRQCHIP_NONE;
 }
 
 /*
- * `seen` is read before anything else is looked at: what comes later counts `wake` up, and sets a
- * bit of page->signal that was cleared before.
+ * `seen` is read before anything else is looked at: what comes later counts `wake` up, and sets
+ * a bit of page->signal that was cleared before.
  */
 static int run_once(struct vcpu *vcpu)
 {
@@ -120,11 +137,7 @@ static int run_once(struct vcpu *vcpu)
 	leave_gate(vcpu);
 	if (result < 0)
 		return refused(vcpu, result);
-	if (!is_halt(vcpu))
-		return exit_handle(vcpu);
-	/* An interrupt of the PIC's may end it. */
-	extint_before_run(vcpu);
-	return vcpu->page->inject.event ? RUN_AGAIN : halted(vcpu, seen);
+	return is_halt(vcpu) ? halt_exit(vcpu, seen) : exit_handle(vcpu);
 }
 
 /* --- KVM_RUN ----------------------------------------------------------------------------- */
@@ -139,7 +152,8 @@ static void fill_run(struct vcpu *vcpu)
 	run->flags = 0;
 	run->cr8 = page->cr8;
 	run->apic_base = page->msr[LUV_MSR_APIC_BASE];
-	run->ready_for_interrupt_injection = vcpu->vm->mode == IRQCHIP_FULL || extint_ready(vcpu);
+	run->ready_for_interrupt_injection =
+	    vcpu->vm->mode == IRQCHIP_FULL || extint_ready(vcpu);
 }
 
 static int loop(struct vcpu *vcpu)
@@ -153,7 +167,8 @@ static int loop(struct vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		result = 0;
 	}
-	/* With the stop byte set RUN finishes the instruction that the client answered, no more. */
+	/* With the stop byte set RUN finishes the instruction that the client answered, no
+	 * more. */
 	while (result == RUN_AGAIN)
 		result = run_once(vcpu);
 	return result;

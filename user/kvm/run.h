@@ -32,11 +32,17 @@ struct kvm_guest_debug;
 /* KVM_SET_GUEST_DEBUG. 0 or a negative errno value. */
 int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *debug);
 
+struct kvm_translation;
+/* translate.c: KVM_TRANSLATE. 0 or -ENOMEM. */
+int translate(struct vcpu *vcpu, struct kvm_translation *translation);
+
 /* extint.c: interrupts of the PIC, in this library or the client. */
 void extint_before_run(struct vcpu *vcpu);
 /* KVM_INTERRUPT: 0 or a negative errno value. */
 int extint_queue(struct vcpu *vcpu, uint32_t vector);
 /* Would KVM_INTERRUPT be delivered at once? After RUN. */
 bool extint_ready(struct vcpu *vcpu);
+/* And the client asked to be told: KVM_EXIT_IRQ_WINDOW_OPEN. */
+bool extint_window_open(struct vcpu *vcpu);
 
 #endif

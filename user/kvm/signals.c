@@ -22,6 +22,16 @@ static struct {
 /* The wrapper reads it, so it must never have to be made first. */
 static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
 static __thread sigset_t mask_before __attribute__((tls_model("initial-exec")));
+static __thread uint64_t postponed __attribute__((tls_model("initial-exec"))); /* bit n - 1 */
+
+/*
+ * KVM_SET_SIGNAL_MASK lets a signal end KVM_RUN that is blocked outside: it is pending
+ * afterwards, and its handler does not run.
+ */
+static bool only_ends_run(const struct vcpu *vcpu, int number)
+{
+	return vcpu->has_sigmask && sigismember(&mask_before, number) == 1;
+}
 
 static void wrapper(int number, siginfo_t *info, void *context)
 {
@@ -30,28 +40,38 @@ static void wrapper(int number, siginfo_t *info, void *context)
 	if (vcpu) {
 		__atomic_fetch_or(&vcpu->page->signal, SIGNAL_HANDLER, __ATOMIC_SEQ_CST);
 		__atomic_fetch_add(&vcpu->wake, 1, __ATOMIC_SEQ_CST);
+		if (only_ends_run(vcpu, number)) {
+			postponed |= 1ull << (number - 1);
+			return;
+		}
 	}
 	__atomic_load_n(&handlers[number].function, __ATOMIC_ACQUIRE)(number, info, context);
 }
 
 void signals_enter(struct vcpu *vcpu)
 {
-	running = vcpu;
-	if (vcpu->has_sigmask) {
-		sigset_t mask;
+	sigset_t mask;
 
-		/* The kernel's signal sets are the first 8 bytes of the C library's. */
-		sigemptyset(&mask);
-		memcpy(&mask, &vcpu->sigmask, sizeof(vcpu->sigmask));
-		pthread_sigmask(SIG_SETMASK, &mask, &mask_before);
+	if (!vcpu->has_sigmask) {
+		running = vcpu;
+		return;
 	}
+	/* The kernel's signal sets are the first 8 bytes of the C library's. */
+	sigemptyset(&mask);
+	memcpy(&mask, &vcpu->sigmask, sizeof(vcpu->sigmask));
+	pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
+	running = vcpu;
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 void signals_leave(struct vcpu *vcpu)
 {
-	if (vcpu->has_sigmask)
-		pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 	running = NULL;
+	if (!vcpu->has_sigmask)
+		return;
+	pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+	for (; postponed; postponed &= postponed - 1)
+		(void)pthread_kill(pthread_self(), __builtin_ctzll(postponed) + 1);
 }
 
 /* --- what the client calls --------------------------------------------------------------- */
@@ -76,8 +96,9 @@ static int wrapped_sigaction(int number, const struct sigaction *new, struct sig
 	int flags = __atomic_load_n(&handlers[number].flags, __ATOMIC_RELAXED), result;
 	struct sigaction wrapped, previous;
 
-	/* Not so for SIG_DFL: a child of vfork, which shares this table, resets its own signals. */
-	if (new && is_function(new)) {
+	/* Not so for SIG_DFL: a child of vfork, which shares this table, resets its own
+	 * signals. */
+	if (new &&is_function(new)) {
 		wrapped = *new;
 		wrapped.sa_sigaction = wrapper;
 		wrapped.sa_flags |= SA_SIGINFO;
@@ -85,8 +106,8 @@ static int wrapped_sigaction(int number, const struct sigaction *new, struct sig
 		__atomic_store_n(&handlers[number].function, new->sa_sigaction,
 				 __ATOMIC_RELEASE);
 	}
-	result = real()->sigaction(number, new && is_function(new) ? &wrapped : new, &previous);
-	if (result < 0 && new && is_function(new)) {
+	result = real()->sigaction(number, new &&is_function(new) ? &wrapped : new, &previous);
+	if (result < 0 && new &&is_function(new)) {
 		__atomic_store_n(&handlers[number].flags, flags, __ATOMIC_RELAXED);
 		__atomic_store_n(&handlers[number].function, before, __ATOMIC_RELEASE);
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Signals of a thread that is in KVM_RUN. The hypervisor's RUN begins anew after a signal
- * handler, so each handler of the client's is called through a wrapper that tells the vCPU: none
- * can slip in between a look and the entry.
+ * handler, so each handler of the client's is called through a wrapper that tells the vCPU:
+ * none can slip in between a look and the entry.
  */
 #ifndef KVM_SIGNALS_H
 #define KVM_SIGNALS_H

@@ -11,13 +11,16 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define CR0_PE (1ull << 0)
-#define CR0_NW (1ull << 29)
-#define CR0_CD (1ull << 30)
-#define CR0_PG (1ull << 31)
-#define CR4_PAE (1ull << 5)
-#define EFER_LME (1ull << 8)
-#define EFER_LMA (1ull << 10)
+#define CR0_PE		(1ull << 0)
+#define CR0_NW		(1ull << 29)
+#define CR0_CD		(1ull << 30)
+#define CR0_PG		(1ull << 31)
+#define CR4_PAE		(1ull << 5)
+#define EFER_LME	(1ull << 8)
+#define EFER_LMA	(1ull << 10)
+
+#define APIC_LVT0	0x350u
+#define APIC_LVT_EXTINT 0x700u
 
 void state_need(struct vcpu *vcpu, uint64_t groups)
 {
@@ -43,11 +46,25 @@ void state_inject(struct vcpu *vcpu, uint64_t event, uint64_t error)
 	vcpu->page->valid &= ~LUV_GROUP_EVENTS;
 }
 
+/* KVM's first vCPU begins with LINT0 open to the PIC, as a BIOS that knows no APIC needs it. */
+static void open_lint0(struct vcpu *vcpu)
+{
+	struct kvm_lapic_state state;
+	const uint32_t lvt0 = APIC_LVT_EXTINT;
+
+	if (state_get_lapic(vcpu, &state) < 0)
+		return;
+	memcpy(state.regs + APIC_LVT0, &lvt0, sizeof(lvt0));
+	(void)state_set_lapic(vcpu, &state);
+}
+
 /* KVM's vCPUs begin with the APIC enabled, and the FPU page is always as the guest has it. */
 void state_reset(struct vcpu *vcpu)
 {
 	vcpu->page->valid = LUV_GROUP_FPU;
 	msr_reset(vcpu);
+	if (vcpu->index == 0 && vcpu->vm->mode != IRQCHIP_NONE)
+		open_lint0(vcpu);
 }
 
 /* --- general registers ------------------------------------------------------------------- */
@@ -59,11 +76,24 @@ int state_get_regs(struct vcpu *vcpu, struct kvm_regs *regs)
 
 	state_need(vcpu, LUV_GROUP_GENERAL);
 	*regs = (struct kvm_regs){
-	    .rax = r[LUV_RAX], .rbx = r[LUV_RBX], .rcx = r[LUV_RCX], .rdx = r[LUV_RDX],
-	    .rsi = r[LUV_RSI], .rdi = r[LUV_RDI], .rsp = r[LUV_RSP], .rbp = r[LUV_RBP],
-	    .r8 = r[LUV_R8],   .r9 = r[LUV_R9],	  .r10 = r[LUV_R10], .r11 = r[LUV_R11],
-	    .r12 = r[LUV_R12], .r13 = r[LUV_R13], .r14 = r[LUV_R14], .r15 = r[LUV_R15],
-	    .rip = page->rip,  .rflags = page->rflags,
+	    .rax = r[LUV_RAX],
+	    .rbx = r[LUV_RBX],
+	    .rcx = r[LUV_RCX],
+	    .rdx = r[LUV_RDX],
+	    .rsi = r[LUV_RSI],
+	    .rdi = r[LUV_RDI],
+	    .rsp = r[LUV_RSP],
+	    .rbp = r[LUV_RBP],
+	    .r8 = r[LUV_R8],
+	    .r9 = r[LUV_R9],
+	    .r10 = r[LUV_R10],
+	    .r11 = r[LUV_R11],
+	    .r12 = r[LUV_R12],
+	    .r13 = r[LUV_R13],
+	    .r14 = r[LUV_R14],
+	    .r15 = r[LUV_R15],
+	    .rip = page->rip,
+	    .rflags = page->rflags,
 	};
 	return 0;
 }
@@ -142,9 +172,14 @@ static void get_common(struct vcpu *vcpu, struct kvm_sregs2 *s)
 	get_segment(&s->gs, &segment[LUV_GS]);
 	get_segment(&s->ss, &segment[LUV_SS]);
 	get_segment(&s->tr, &segment[LUV_TR]);
+	/* AMD's CPUs do not show that the task is busy, which it is; Intel's refuse it
+	 * otherwise. */
+	s->tr.type |= s->tr.present ? 2 : 0;
 	get_segment(&s->ldt, &segment[LUV_LDTR]);
-	s->gdt = (struct kvm_dtable){.base = page->gdt_base, .limit = (uint16_t)page->gdt_limit};
-	s->idt = (struct kvm_dtable){.base = page->idt_base, .limit = (uint16_t)page->idt_limit};
+	s->gdt =
+	    (struct kvm_dtable){.base = page->gdt_base, .limit = (uint16_t)page->gdt_limit};
+	s->idt =
+	    (struct kvm_dtable){.base = page->idt_base, .limit = (uint16_t)page->idt_limit};
 	s->cr0 = page->cr0;
 	s->cr2 = page->cr2;
 	s->cr3 = page->cr3;

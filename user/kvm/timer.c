@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-#include "kvm/real.h"
+#include "kvm/fds.h"
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
@@ -237,16 +237,16 @@ static int open_descriptors(void)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = THE_TIMER};
 
-	loop.epoll = epoll_create1(EPOLL_CLOEXEC);
+	loop.epoll = fds_keep(epoll_create1(EPOLL_CLOEXEC));
 	if (loop.epoll < 0)
 		return -errno;
-	loop.timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	loop.timerfd = fds_keep(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (loop.timerfd >= 0 &&
 	    epoll_ctl(loop.epoll, EPOLL_CTL_ADD, loop.timerfd, &event) == 0)
 		return 0;
 	if (loop.timerfd >= 0)
-		real()->close(loop.timerfd);
-	real()->close(loop.epoll);
+		fds_close(loop.timerfd);
+	fds_close(loop.epoll);
 	return -EMFILE;
 }
 
@@ -254,8 +254,8 @@ static int open_descriptors(void)
 static void forked(void)
 {
 	if (loop.started) {
-		real()->close(loop.timerfd);
-		real()->close(loop.epoll);
+		fds_close(loop.timerfd);
+		fds_close(loop.epoll);
 	}
 	memset(&loop, 0, sizeof(loop));
 	pthread_mutex_init(&loop.lock, NULL);
@@ -279,8 +279,8 @@ static int start(void)
 		pthread_detach(loop.thread);
 		return 0;
 	}
-	real()->close(loop.timerfd);
-	real()->close(loop.epoll);
+	fds_close(loop.timerfd);
+	fds_close(loop.epoll);
 	return -result;
 }
 

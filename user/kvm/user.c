@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 /*
- * The kernel copies, because it can say EFAULT. A process may always look at itself, but a filter
- * of system calls may not know that: then the copy is made here.
+ * The kernel copies, because it can say EFAULT. A process may always look at itself, but a
+ * filter of system calls may not know that: then the copy is made here.
  */
 int user_copy_in(void *to, uintptr_t from, size_t size)
 {

@@ -136,8 +136,7 @@ static int publish(struct vcpu *vcpu)
 	state_reset(vcpu);
 	__atomic_store_n(&vm->vcpu[vcpu->index], vcpu, __ATOMIC_RELEASE);
 	__atomic_fetch_add(&vm->references, 1, __ATOMIC_RELAXED);
-	descriptor =
-	    fds_create(OBJECT_VCPU, NULL, vcpu->run_descriptor, vcpu, descriptor_end);
+	descriptor = fds_create(OBJECT_VCPU, NULL, vcpu->run_descriptor, vcpu, descriptor_end);
 	if (descriptor < 0) {
 		__atomic_fetch_sub(&vm->references, 1, __ATOMIC_RELAXED);
 		real()->close(vcpu->run_descriptor);

@@ -7,8 +7,8 @@
 #include <sys/types.h>
 
 /*
- * As mmap. A vCPU has three pages: kvm_run, the data of port I/O, and the VM's ring of coalesced
- * MMIO. Other KVM descriptors have none: ENODEV.
+ * As mmap. A vCPU has three pages: kvm_run, the data of port I/O, and the VM's ring of
+ * coalesced MMIO. Other KVM descriptors have none: ENODEV.
  */
 void *vcpu_map(void *address, size_t size, int rights, int flags, int descriptor, off_t offset);
 

@@ -9,6 +9,7 @@
 #include "kvm/clock.h"
 #include "kvm/coalesced.h"
 #include "kvm/eventfd.h"
+#include "kvm/fds.h"
 #include "kvm/futex.h"
 #include "kvm/irqchip.h"
 #include "kvm/memory.h"
@@ -22,7 +23,7 @@ static int make_ring(struct vm *vm)
 {
 	void *page;
 
-	vm->ring_descriptor = memfd_create("kvm-coalesced", MFD_CLOEXEC);
+	vm->ring_descriptor = fds_keep(memfd_create("kvm-coalesced", MFD_CLOEXEC));
 	if (vm->ring_descriptor < 0)
 		return -errno;
 	if (real()->ftruncate(vm->ring_descriptor, LUV_PAGE_SIZE) < 0)
@@ -60,7 +61,7 @@ static void vm_destroy(struct vm *vm)
 	if (vm->ring)
 		real()->munmap(vm->ring, LUV_PAGE_SIZE);
 	if (vm->ring_descriptor >= 0)
-		real()->close(vm->ring_descriptor);
+		fds_close(vm->ring_descriptor);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }
@@ -135,7 +136,8 @@ int vm_realize(struct vm *vm)
 
 struct vcpu *vm_vcpu(struct vm *vm, unsigned index)
 {
-	return index < LUV_VCPUS_MAX ? __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE) : NULL;
+	return index < LUV_VCPUS_MAX ? __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE)
+				     : NULL;
 }
 
 static void wait_outside(struct vcpu *vcpu)

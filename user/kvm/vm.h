@@ -42,28 +42,29 @@ struct vm_tsc {
 };
 
 struct vm {
-	/* How each field is guarded: i: set before others see the VM; l: lock; a: atomic; f: fixed
-	 * once the first vCPU exists. */
+	/* How each field is guarded: i: set before others see the VM; l: lock; a: atomic; f:
+	 * fixed once the first vCPU exists. */
 	pthread_mutex_t lock;
-	int handle;		  /* a: the hypervisor's; -1 before the first vCPU */
-	enum irqchip_mode mode;	  /* f, under l */
-	struct irqchip *irqchip;  /* f, under l: NULL with IRQCHIP_NONE */
-	struct memory *memory;	  /* i: memory.h */
-	struct coalesced *coalesced; /* i: coalesced.h */
-	struct eventfds *eventfds;   /* i: eventfd.h */
-	struct clock *clock;	     /* i: clock.h */
-	uint32_t tsc_khz;	  /* i: the guest's TSC frequency */
-	uint64_t identity_map;	  /* l: KVM_SET_IDENTITY_MAP_ADDR */
-	uint64_t tss_address;	  /* l: KVM_SET_TSS_ADDR */
-	unsigned vcpu_limit;	  /* l: highest index + 1 that may be created */
-	bool exception_payload;	  /* a: KVM_CAP_EXCEPTION_PAYLOAD */
-	bool triple_fault_event;  /* a: KVM_CAP_X86_TRIPLE_FAULT_EVENT */
-	struct vcpu *vcpu[LUV_VCPUS_MAX]; /* a: by index, which is the APIC ID; stays until the VM ends */
-	uint32_t references;	  /* a: descriptors of the VM and of its vCPUs */
-	uint32_t stopped;	  /* a, futex: how many callers of vm_stop hold the vCPUs out of RUN */
-	int ring_descriptor;	  /* i: the page of coalesced MMIO, for every vCPU's mapping */
+	int handle;			  /* a: the hypervisor's; -1 before the first vCPU */
+	enum irqchip_mode mode;		  /* f, under l */
+	struct irqchip *irqchip;	  /* f, under l: NULL with IRQCHIP_NONE */
+	struct memory *memory;		  /* i: memory.h */
+	struct coalesced *coalesced;	  /* i: coalesced.h */
+	struct eventfds *eventfds;	  /* i: eventfd.h */
+	struct clock *clock;		  /* i: clock.h */
+	uint32_t tsc_khz;		  /* i: the guest's TSC frequency */
+	uint64_t identity_map;		  /* l: KVM_SET_IDENTITY_MAP_ADDR */
+	uint64_t tss_address;		  /* l: KVM_SET_TSS_ADDR */
+	unsigned vcpu_limit;		  /* l: highest index + 1 that may be created */
+	bool exception_payload;		  /* a: KVM_CAP_EXCEPTION_PAYLOAD */
+	bool triple_fault_event;	  /* a: KVM_CAP_X86_TRIPLE_FAULT_EVENT */
+	struct vcpu *vcpu[LUV_VCPUS_MAX]; /* a: by index, which is the APIC ID; stays until the
+					     VM ends */
+	uint32_t references;		  /* a: descriptors of the VM and of its vCPUs */
+	uint32_t stopped; /* a, futex: how many callers of vm_stop hold the vCPUs out of RUN */
+	int ring_descriptor; /* i: the page of coalesced MMIO, for every vCPU's mapping */
 	struct kvm_coalesced_mmio_ring *ring; /* i: that page */
-	struct vm_tsc tsc;	  /* l */
+	struct vm_tsc tsc;		      /* l */
 };
 
 /* A new VM: 0 or a negative errno value. Its descriptor has the one reference. */
@@ -95,8 +96,8 @@ void vm_nudge(struct vm *vm, uint64_t vcpus);
 
 /*
  * The guest's memory by guest-physical address, for devices in this library: false if a byte of
- * it is in no slot, or (write) in a read-only one; nothing is copied then. Writes enter the dirty
- * log. Takes no lock of vm's; the memory's own is innermost.
+ * it is in no slot, or (write) in a read-only one; nothing is copied then. Writes enter the
+ * dirty log. Takes no lock of vm's; the memory's own is innermost.
  */
 bool vm_read(struct vm *vm, uint64_t gpa, void *to, size_t size);
 bool vm_write(struct vm *vm, uint64_t gpa, const void *from, size_t size);

@@ -761,6 +761,9 @@ static void test_bad_bytes(void **state)
 	assert_int_equal(guest.page.rip, HOME);
 	assert_int_equal(guest.page.rflags, 2);
 	assert_int_equal(guest.logged, 0);
+	/* A program of the guest's cannot end the guest. */
+	guest.page.segment[LUV_SS].attributes |= GUEST_RING3;
+	expect_fault(RUN(DEVICE, true, "\xdd\x33"), VECTOR_UD, 0);
 	/* INS at an exit for memory: its port is the CPU's to check. */
 	assert_int_equal(RUN(DEVICE, true, "\x6c"), EMULATE_DONE);
 	assert_int_equal(guest.page.rip, HOME);
@@ -876,6 +879,174 @@ static void test_vector_upper(void **state)
 	assert_int_equal(guest.xsave[896 + 64], 0xee);
 }
 
+/* --- segment registers, descriptor tables --- */
+
+#define GDT 0x5000
+
+/* Descriptors: low and high word. */
+static void descriptor(unsigned selector, uint64_t words)
+{
+	memcpy(ram + GDT + (selector & ~7u), &words, 8);
+}
+
+static void begin_tables(uint64_t code)
+{
+	begin(code);
+	guest.page.gdt_base = GDT;
+	guest.page.gdt_limit = 0x7f;
+	descriptor(0x10, 0x00af9a000000ffff);		      /* 64-bit code */
+	descriptor(0x18, 0x12cf92345678ffff);		      /* data, base 12345678h */
+	descriptor(0x20, 0x00cf9a000000ffff);		      /* 32-bit code */
+	descriptor(0x28, 0x00cf92000000ffff & ~(1ull << 47)); /* not present */
+	descriptor(0x30, 0x00cff2000000ffff);		      /* data of privilege 3 */
+	descriptor(0x38, 0x000089001000002f);		      /* a TSS at 1000h */
+	descriptor(0x48, 0x0000820020000017);		      /* an LDT at 2000h */
+	descriptor(0x58, 0x0000ec0000200000);		      /* a call gate */
+	*reg(LUV_RBX) = DEVICE;
+}
+
+static void device_put(uint64_t selector)
+{
+	memcpy(device, &selector, 2);
+}
+
+#define MOV_DS "\x8e\x1b" /* mov ds, [rbx] */
+#define MOV_SS "\x8e\x13"
+
+static void test_load_data(void **state)
+{
+	(void)state;
+	begin_tables(GUEST_CODE32);
+	device_put(0x18);
+	assert_int_equal(RUN(DEVICE, false, MOV_DS), EMULATE_DONE);
+	assert_int_equal(guest.page.segment[LUV_DS].base, 0x12345678);
+	assert_int_equal(guest.page.segment[LUV_DS].limit, 0xffffffff);
+	assert_int_equal(guest.page.segment[LUV_DS].selector, 0x18);
+	assert_int_equal(guest.page.segment[LUV_DS].attributes, 0xc93);
+	assert_int_equal(ram[GDT + 0x1d], 0x93); /* accessed */
+	assert_true(guest.page.dirty & LUV_GROUP_SEGMENTS);
+	assert_int_equal(guest.page.events.shadow, 0);
+	begin_tables(GUEST_CODE32);
+	device_put(0x18);
+	assert_int_equal(RUN(DEVICE, false, MOV_SS), EMULATE_DONE);
+	assert_int_equal(guest.page.segment[LUV_SS].base, 0x12345678);
+	assert_int_equal(guest.page.events.shadow, 1);
+	assert_true(guest.page.dirty & LUV_GROUP_EVENTS);
+}
+
+static void test_load_refused(void **state)
+{
+	static const struct {
+		uint16_t selector;
+		bool stack;
+		unsigned vector, error;
+	} rows[] = {
+	    {0x80, false, VECTOR_GP, 0x80}, /* behind the table */
+	    {0x1c, false, VECTOR_GP, 0x1c}, /* no LDT */
+	    {0x28, false, VECTOR_NP, 0x28}, {0x28, true, VECTOR_SS, 0x28},
+	    {0x38, false, VECTOR_GP, 0x38}, /* a system segment */
+	    {0x20, true, VECTOR_GP, 0x20},  /* code */
+	    {0x1b, false, VECTOR_GP, 0x18}, /* RPL 3, DPL 0 */
+	    {0x1b, true, VECTOR_GP, 0x18},  {0x30, true, VECTOR_GP, 0x30},
+	    {0x00, true, VECTOR_GP, 0},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t before;
+
+		begin_tables(GUEST_CODE32);
+		device_put(rows[i].selector);
+		before = guest.page.segment[LUV_DS].selector;
+		guest_exit(&guest, DEVICE, false, rows[i].stack ? MOV_SS : MOV_DS, 2);
+		expect_fault(emulate_mmio(&guest.emulate), rows[i].vector, rows[i].error);
+		assert_int_equal(guest.page.segment[LUV_DS].selector, before);
+		assert_int_equal(ram[GDT + 0x1d], 0x92);
+	}
+}
+
+static void test_load_null(void **state)
+{
+	(void)state;
+	begin_tables(GUEST_CODE64);
+	device_put(0);
+	assert_int_equal(RUN(DEVICE, false, MOV_SS), EMULATE_DONE);
+	assert_int_equal(guest.page.segment[LUV_SS].selector, 0);
+	guest.page.rip = HOME;
+	device_put(3);
+	expect_fault(RUN(DEVICE, false, MOV_SS), VECTOR_GP, 0);
+	assert_int_equal(RUN(DEVICE, false, MOV_DS), EMULATE_DONE);
+	assert_int_equal(guest.page.segment[LUV_DS].attributes, 0);
+}
+
+static void test_far_jump(void **state)
+{
+	(void)state;
+	begin_tables(GUEST_CODE64);
+	memcpy(device, "\x78\x56\x34\x12\xff\x7f\0\0\x10\0", 10);
+	assert_int_equal(RUN(DEVICE, false, "\x48\xff\x2b"), EMULATE_DONE); /* ljmp [rbx] */
+	assert_int_equal(guest.page.rip, 0x7fff12345678);
+	assert_int_equal(guest.page.segment[LUV_CS].selector, 0x10);
+	assert_int_equal(guest.page.segment[LUV_CS].attributes, 0xa9b);
+	/* To compatibility mode, with a far CALL. */
+	guest.page.rip = HOME;
+	memcpy(device, "\x78\x56\x34\x12\x20\0", 6);
+	*reg(LUV_RSP) = 0x3000;
+	assert_int_equal(RUN(DEVICE, false, "\xff\x1b"), EMULATE_DONE);
+	assert_int_equal(guest.page.rip, 0x12345678);
+	assert_int_equal(guest.page.segment[LUV_CS].attributes, 0xc9b);
+	assert_memory_equal(ram + 0x2ff8, "\x02\x10\0\0\x10\0\0\0", 8);
+	assert_int_equal(*reg(LUV_RSP), 0x2ff8);
+
+	begin_tables(GUEST_CODE64);
+	memcpy(device, "\0\0\0\0\0\x80\0\0\x10\0", 10);
+	expect_fault(RUN(DEVICE, false, "\x48\xff\x2b"), VECTOR_GP, 0); /* not canonical */
+	memcpy(device + 8, "\x18\0", 2);
+	expect_fault(RUN(DEVICE, false, "\x48\xff\x2b"), VECTOR_GP, 0x18); /* data */
+	memcpy(device + 8, "\x58\0", 2);
+	assert_int_equal(RUN(DEVICE, false, "\x48\xff\x2b"), EMULATE_UNKNOWN); /* a gate */
+	assert_int_equal(guest.page.segment[LUV_CS].selector, 8);
+}
+
+static void test_far_real(void **state)
+{
+	(void)state;
+	begin(GUEST_REAL);
+	guest.page.segment[LUV_DS].base = DEVICE;
+	memcpy(device, "\x34\x12\x00\xf0", 4);
+	*reg(LUV_RBX) = 0;
+	assert_int_equal(RUN(DEVICE, false, "\xff\x2f"), EMULATE_DONE); /* jmp far [bx] */
+	assert_int_equal(guest.page.rip, 0x1234);
+	assert_int_equal(guest.page.segment[LUV_CS].base, 0xf0000);
+	assert_int_equal(guest.page.segment[LUV_CS].selector, 0xf000);
+	assert_int_equal(RUN(DEVICE, false, "\xc4\x0f"), EMULATE_DONE); /* les cx, [bx] */
+	assert_int_equal(*reg(LUV_RCX), 0x1234);
+	assert_int_equal(guest.page.segment[LUV_ES].base, 0xf0000);
+}
+
+static void test_system_segments(void **state)
+{
+	(void)state;
+	begin_tables(GUEST_CODE64);
+	device_put(0x38);
+	descriptor(0x40, 0x00000000ffff8000);
+	assert_int_equal(RUN(DEVICE, false, "\x0f\x00\x1b"), EMULATE_DONE); /* ltr */
+	assert_int_equal(guest.page.segment[LUV_TR].base, 0xffff800000001000);
+	assert_int_equal(guest.page.segment[LUV_TR].attributes, 0x8b);
+	assert_int_equal(ram[GDT + 0x3d], 0x8b); /* busy */
+	guest.page.rip = HOME;
+	expect_fault(RUN(DEVICE, false, "\x0f\x00\x1b"), VECTOR_GP, 0x38);
+	device_put(0x48);
+	assert_int_equal(RUN(DEVICE, false, "\x0f\x00\x13"), EMULATE_DONE); /* lldt */
+	assert_int_equal(guest.page.segment[LUV_LDTR].base, 0x2000);
+	assert_int_equal(guest.page.segment[LUV_LDTR].limit, 0x17);
+	guest.page.rip = HOME;
+	guest.page.segment[LUV_SS].attributes |= GUEST_RING3;
+	expect_fault(RUN(DEVICE, false, "\x0f\x00\x13"), VECTOR_GP, 0);
+	assert_int_equal(RUN(DEVICE, true, "\x0f\x00\x0b"), EMULATE_DONE); /* str */
+	assert_int_equal(device_word(0, 2), 0x38);
+}
+
 /* --- others --- */
 
 static void test_smsw(void **state)
@@ -959,6 +1130,12 @@ int main(void)
 	    cmocka_unit_test(test_vector_refused),
 	    cmocka_unit_test(test_vector_unused),
 	    cmocka_unit_test(test_vector_upper),
+	    cmocka_unit_test(test_load_data),
+	    cmocka_unit_test(test_load_refused),
+	    cmocka_unit_test(test_load_null),
+	    cmocka_unit_test(test_far_jump),
+	    cmocka_unit_test(test_far_real),
+	    cmocka_unit_test(test_system_segments),
 	    cmocka_unit_test(test_smsw),
 	    cmocka_unit_test(test_popf),
 	};

@@ -119,6 +119,8 @@ static void random_control(void)
 		    random_64(), below(4) ? 0xc93 | (random_64() & 0x260) : random_64()};
 	if (below(2))
 		page->segment[LUV_CS].attributes = GUEST_CODE64;
+	page->gdt_base = random_address();
+	page->gdt_limit = below(2) ? 0xffff : random_64();
 }
 
 static void random_guest(void)

@@ -278,6 +278,17 @@ static void test_accessed_dirty(void **state)
 		}
 }
 
+/* TCG's walks leave an accessed bit in PDPTEs. */
+static void test_pdpte_accessed(void **state)
+{
+	const struct path *path = &paths[2];
+
+	(void)state;
+	begin(path);
+	entry_set(path, 3, entry_get(path, 3) | A);
+	expect(path, LOAD, false, 0);
+}
+
 static void test_not_present(void **state)
 {
 	(void)state;
@@ -485,6 +496,51 @@ static void test_tables_elsewhere(void **state)
 	}
 }
 
+/* Another CPU sets a bit in the entry just before we set ours: both stay. */
+static void *meddling_memory(void *context, uint64_t gpa, bool write)
+{
+	uint8_t *page = guest_memory(context, gpa, write);
+	const struct path *path = &paths[4];
+
+	if (write && guest.dirtied == 4)
+		entry_set(path, 1, entry_get(path, 1) | 1 << 9);
+	return page;
+}
+
+static void test_entry_changes(void **state)
+{
+	const struct path *path = &paths[4];
+	struct emulate_ops ops = guest_ops;
+
+	(void)state;
+	begin(path);
+	ops.memory = meddling_memory;
+	guest.emulate.setup.ops = &ops;
+	expect(path, STORE, false, 0);
+	assert_int_equal(entry_get(path, 1) & (A | D | 1 << 9), A | D | 1 << 9);
+	assert_int_equal(guest.logged, 1);
+}
+
+/* The page is mapped elsewhere while the client answers: its answer was for the other address.
+ */
+static void test_remapped(void **state)
+{
+	const struct path *path = &paths[4];
+
+	(void)state;
+	begin(path);
+	guest.ask = true;
+	assert_int_equal(run(LOAD), EMULATE_MMIO);
+	assert_int_equal(guest.emulate.access.gpa, path->gpa);
+	guest.emulate.access.data[0] = 1;
+	entry_set(path, 1, 0x777000 | ALL);
+	assert_int_equal(emulate_resume(&guest.emulate), EMULATE_MMIO);
+	assert_int_equal(guest.emulate.access.gpa, 0x777000 + path->gpa % 4096);
+	guest.emulate.access.data[0] = 2;
+	assert_int_equal(emulate_resume(&guest.emulate), EMULATE_DONE);
+	assert_int_equal(guest.page.general[LUV_RCX], 2);
+}
+
 /* What the exit says of the only operand needs no walk; no more than what it says. */
 static void test_exit_tells(void **state)
 {
@@ -518,18 +574,14 @@ static void test_exit_tells(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_paths),
-	    cmocka_unit_test(test_accessed_dirty),
-	    cmocka_unit_test(test_not_present),
-	    cmocka_unit_test(test_reserved),
-	    cmocka_unit_test(test_rights),
-	    cmocka_unit_test(test_smap),
-	    cmocka_unit_test(test_fetch),
-	    cmocka_unit_test(test_keys),
-	    cmocka_unit_test(test_second_page),
-	    cmocka_unit_test(test_rep_page_fault),
-	    cmocka_unit_test(test_tables_elsewhere),
-	    cmocka_unit_test(test_exit_tells),
+	    cmocka_unit_test(test_paths),	   cmocka_unit_test(test_accessed_dirty),
+	    cmocka_unit_test(test_not_present),	   cmocka_unit_test(test_pdpte_accessed),
+	    cmocka_unit_test(test_reserved),	   cmocka_unit_test(test_rights),
+	    cmocka_unit_test(test_smap),	   cmocka_unit_test(test_fetch),
+	    cmocka_unit_test(test_keys),	   cmocka_unit_test(test_second_page),
+	    cmocka_unit_test(test_rep_page_fault), cmocka_unit_test(test_tables_elsewhere),
+	    cmocka_unit_test(test_exit_tells),	   cmocka_unit_test(test_entry_changes),
+	    cmocka_unit_test(test_remapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,9 @@
 
 #include "kvm/device/pic.h"
 
-#define MASTER 0x20
-#define SLAVE  0xa0
-#define ELCR   0x4d0
+#define MASTER	     0x20
+#define SLAVE	     0xa0
+#define ELCR	     0x4d0
 
 #define EOI	     0x20
 #define SPECIFIC_EOI 0x60

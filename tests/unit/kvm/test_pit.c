@@ -148,7 +148,7 @@ static void test_read_back(void **state)
 	wait_until(0x81);
 	put(0x43, 0xe0 | 0x08);
 	assert_int_equal(get(0x42), 0x36); /* the lower half */
-	put(0x43, 0xd0 | 0x08); /* count alone */
+	put(0x43, 0xd0 | 0x08);		   /* count alone */
 	assert_int_equal(get16(2), 0xfe);
 	put(0x43, 2 << 6 | 0x30);
 	put(0x43, 0xe0 | 0x08);
@@ -363,7 +363,8 @@ static void test_short_periods(void **state)
 {
 	(void)state;
 	program(0, 2, 1);
-	assert_in_range(pit_deadline(&pit) - START, PIT_PERIOD_MIN - 1000, PIT_PERIOD_MIN + 1000);
+	assert_in_range(pit_deadline(&pit) - START, PIT_PERIOD_MIN - 1000,
+			PIT_PERIOD_MIN + 1000);
 	wait_until(PIT_HZ);
 	assert_in_range(pit_expire(&pit, now), 4990, 5020);
 	assert_true(pit_deadline(&pit) > now);

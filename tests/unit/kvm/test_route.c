@@ -202,8 +202,8 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_default),	 TEST(test_pins),	 TEST(test_refused), TEST(test_clear),
-	    TEST(test_message),	 TEST(test_eoi_vectors), TEST(test_random),
+	    TEST(test_default), TEST(test_pins),	TEST(test_refused), TEST(test_clear),
+	    TEST(test_message), TEST(test_eoi_vectors), TEST(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
