@@ -398,3 +398,55 @@ def example(trial):
                  "long: interrupt window: injecting vector 0x20", "long: page 3 was written",
                  "long: page 4 was not written", EXAMPLE_LAST):
         expect(line in trial.lines, f"it does not say {line!r}: {last_words(trial.output)}")
+
+
+# --- the KVM face --------------------------------------------------------------------------------
+
+# With Luvalley there is no /dev/kvm but by "luvalley run"; without it there is Linux's own, the reference.
+KVM_FACE = "run='luvalley run'; luvalley status >/dev/null 2>&1 || { run=; modprobe kvm_amd; }\n"
+
+
+def kvm_tests(name, patterns):
+    """Those of tests/kvm whose names match."""
+    return Check(name, f"{KVM_FACE}$run /share/kvm-tests {patterns}", guest_exits.judge)
+
+
+kvm_api = [
+    kvm_tests("the KVM API: /dev/kvm, fds, memory", "'system: *' 'fd: *' 'memory: *'"),
+    kvm_tests("the KVM API: registers, MSRs, clocks", "'register: *' 'msr: *' 'clock: *'"),
+    kvm_tests("the KVM API: exits, events, debugging, kicks", "'exit: *' 'event: *' 'debug: *' 'kick: *'"),
+    kvm_tests("the KVM API: interrupt controllers, several vCPUs", "'irqchip: *' 'lapic: *' 'route: *' 'smp: *'"),
+]
+
+
+@check("examples/kvm-loop says what it says on Linux's own KVM",
+       f"{KVM_FACE}$run kvm-loop")
+def kvm_loop(trial):
+    trial.succeeded()
+    for name, steps in ("real", ("0x1020", "0x1021", "0x1022")), ("long", ("0x1026", "0x1029", "0x102a")):
+        found = re.findall(rf"^{name}: exception 1: rip (\S+), ", trial.output, re.M)
+        expect(found == list(steps), f"{name} was stepped through {found}")
+    for line in ("real: out to port 0x12, 1 byte: 0x69", "real: halted", "long: write to 0x200010: 0x51",
+                 "long: read from 0x200010: 0x77", "long: interrupt window: injecting vector 0x20",
+                 "long: page 3 was written", "long: page 4 was not written", EXAMPLE_LAST):
+        expect(line in trial.lines, f"it does not say {line!r}: {last_words(trial.output)}")
+
+
+@check("without \"luvalley run\" there is no /dev/kvm", "kvm-loop")
+def kvm_only_by_run(trial):
+    expect(trial.status == 1 and "kvm-loop: /dev/kvm:" in trial.output, last_words(trial.output))
+
+
+def qemu_boots(machine, irqchip, vcpus, *more):
+    """Firmware, Debian's kernel, a shell that answers, a virtio disk and network card, power-off."""
+    what = " ".join([f"{machine}, kernel_irqchip={irqchip}, {vcpus} vCPUs", *more])
+
+    @check(f"QEMU boots Debian's kernel: {what}",
+           f"timeout 140 boot-guest -machine {machine},kernel_irqchip={irqchip} -smp {vcpus} {' '.join(more)}")
+    def judge(trial):
+        trial.succeeded()
+        expect(f"answer 42 {vcpus}" in trial.output, f"its shell does not answer: {last_words(trial.output)}")
+        disk = re.search(r"^disk (\w{32})", trial.output, re.M)[1]
+        expect(f"\n{disk}  -" in trial.output.replace("\r", ""), f"its disk reads wrong: {last_words(trial.output)}")
+        expect("1 packets received" in trial.output, f"no answer to ping: {last_words(trial.output)}")
+    return judge
