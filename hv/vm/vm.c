@@ -77,7 +77,7 @@ static struct vm *allocate(const struct virt_ops *ops)
 	if (!vm)
 		return NULL;
 	vm->slots = page_alloc();
-	if (vm->slots && nested_init(&vm->nested, ops->nested_format(), &page_pool))
+	if (vm->slots && nested_init(&vm->nested, ops->nested_format(true), &page_pool))
 		return vm;
 	free_if(vm->slots);
 	page_free(vm);
