@@ -87,7 +87,7 @@ class Bochs:
             self.listener = socket.create_server(("127.0.0.1", 0))
             com1 = f"mode=socket-client, dev=127.0.0.1:{self.listener.getsockname()[1]}"
         (logs / "bochsrc").write_text(CONFIGURATION.format(
-            bios=BIOS, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS // arguments.smp,
+            bios=BIOS, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS,
             megabytes=megabytes(arguments.mem), time=int(time.time()), disk=disk, job=disks[1], logs=logs, com1=com1))
         (logs / "commands").write_text("c\n")  # Debian's Bochs begins in its debugger
         self.deadline = time.monotonic() + arguments.timeout if arguments.timeout else None

@@ -32,7 +32,7 @@ struct exit_record {
 
 /* dom0's values while a guest runs. */
 struct dom0_msrs {
-	u64 debugctl, xss, tsc_aux, spec_ctrl;
+	u64 debugctl, counters, xss, tsc_aux, spec_ctrl;
 };
 
 /* Written by its own CPU unless the field says otherwise. */

@@ -9,7 +9,11 @@
  * Where it is detected:
  * - INIT in guest mode stays pending after its exit, and wait-for-SIPI does not hold it back: dom0's INITs and
  *   STARTUPs are trapped at its APIC, and CPUs wait outside VMX operation (dom0/apic.h).
+ * - an EPT violation saves a single step as pending that has not been made (SDM 3C 28.3.4: it is a fault).
  */
 bool bochs_detected(void);
+
+/* After each exit under Bochs, its VMCS current. */
+void bochs_exited(u32 reason);
 
 #endif

@@ -661,6 +661,8 @@ static void exited(struct vcpu *vcpu)
 		return;
 	}
 	x->launched = true;
+	if (under_bochs)
+		bochs_exited(reason & 0xffff);
 	read_exit(vcpu);
 	keep_interrupted(x);
 	keep_nmi_blocked(x, reason & 0xffff);
