@@ -55,7 +55,7 @@ s64 call_interrupt(struct vcpu *caller, const u64 argument[3])
 
 static s64 take(struct vcpu *caller, const u64 argument[3], u64 index, struct target *target)
 {
-	s64 result = target_take(caller, argument[0], index, target);
+	s64 result = target_take(caller, argument[0], index, HELD_BY_CALL, target);
 
 	if (result || target->vm->flags & LUV_VM_LAPIC)
 		return result;

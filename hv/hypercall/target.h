@@ -10,8 +10,12 @@ struct target {
 	struct vcpu *vcpu;
 };
 
-/* Takes the caller's vCPU `index` of the VM: 0, or LUV_ERR_PERM, NOENT, BUSY and nothing is held. */
-s64 target_take(struct vcpu *caller, u64 handle, u64 index, struct target *target);
+/*
+ * Takes the caller's vCPU `index` of the VM: 0, or LUV_ERR_PERM, NOENT, BUSY, CALL_RESTART, and nothing is
+ * held.
+ */
+s64 target_take(struct vcpu *caller, u64 handle, u64 index, enum guest_holder holder,
+		struct target *target);
 void target_done(const struct target *target);
 
 #endif

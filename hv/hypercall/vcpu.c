@@ -152,7 +152,7 @@ s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 
 	if (!(caller->rflags & RFLAGS_IF))
 		return LUV_ERR_INVAL;
-	result = target_take(caller, argument[0], argument[1], &target);
+	result = target_take(caller, argument[0], argument[1], HELD_BY_RUN, &target);
 	if (result)
 		return result;
 	vm_run_begin(target.vm);
@@ -167,7 +167,7 @@ s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3])
 {
 	struct target target;
-	s64 result = target_take(caller, argument[0], argument[1], &target);
+	s64 result = target_take(caller, argument[0], argument[1], HELD_BY_CALL, &target);
 
 	if (result)
 		return result;
@@ -182,7 +182,7 @@ s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3])
 s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 {
 	struct target target;
-	s64 result = target_take(caller, argument[0], argument[1], &target);
+	s64 result = target_take(caller, argument[0], argument[1], HELD_BY_CALL, &target);
 	struct guest *guest;
 
 	if (result)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a guest's vCPU has beyond struct vcpu. It belongs to whoever holds `running`: the CPU in RUN,
+ * What a guest's vCPU has beyond struct vcpu. It belongs to whoever set `holder`: the CPU in RUN,
  * or a call that looks at or changes its state. Nothing else touches it, but for what the last fields say.
  */
 #ifndef VM_GUEST_H
@@ -27,10 +27,17 @@ enum guest_leave {
 	LEAVE_TO_DOM0,	 /* something physical is pending: RUN begins anew afterwards */
 };
 
+/* Who has the vCPU. */
+enum guest_holder {
+	HELD_NOT,
+	HELD_BY_CALL, /* for a bounded time */
+	HELD_BY_RUN,  /* for as long as the guest runs */
+};
+
 struct guest {
 	struct vm *vm;	/* immutable */
 	u32 index;	/* immutable */
-	bool running;	/* atomic: taken by compare and exchange */
+	enum guest_holder holder; /* atomic: taken by compare and exchange */
 	struct luv_vcpu_page *page; /* immutable: the client's memory, hostile */
 	void *fpu;		    /* immutable: likewise */
 	const u8 *stop;		    /* immutable: likewise */

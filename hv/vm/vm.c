@@ -447,10 +447,10 @@ const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index)
 	return __atomic_load_n(&vm->vcpu[index_nospec(index, LUV_VCPUS_MAX)], __ATOMIC_ACQUIRE);
 }
 
-struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, s64 *error)
+struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, enum guest_holder holder, s64 *error)
 {
 	struct vcpu *vcpu;
-	bool expected = false;
+	enum guest_holder found = HELD_NOT;
 
 	*error = LUV_ERR_NOENT;
 	if (index >= LUV_VCPUS_MAX)
@@ -459,14 +459,14 @@ struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, s64 *error)
 	vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
 	if (!vcpu)
 		return NULL;
-	*error = LUV_ERR_BUSY;
-	if (!__atomic_compare_exchange_n(&vcpu->guest->running, &expected, true, false,
-					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return NULL;
-	return vcpu;
+	if (__atomic_compare_exchange_n(&vcpu->guest->holder, &found, holder, false,
+					__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return vcpu;
+	*error = found == HELD_BY_RUN ? LUV_ERR_BUSY : LUV_ERR_AGAIN;
+	return NULL;
 }
 
 void vm_vcpu_release(struct vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->guest->running, false, __ATOMIC_RELEASE);
+	__atomic_store_n(&vcpu->guest->holder, HELD_NOT, __ATOMIC_RELEASE);
 }

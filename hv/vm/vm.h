@@ -12,6 +12,7 @@
 #include "cpu/spinlock.h"
 #include "luvalley/vcpu.h"
 #include "mem/nested.h"
+#include "vm/guest.h"
 #include "vm/vcpu.h"
 
 struct vm_slot {
@@ -93,8 +94,11 @@ s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_
 /* The vCPU, whoever runs it: for its counters. NULL: there is none. */
 const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index);
 
-/* The vCPU, taken for this CPU; NULL with *error NOENT or BUSY. */
-struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, s64 *error);
+/*
+ * The vCPU, taken for this CPU; NULL with *error NOENT, BUSY (it is in RUN), or AGAIN: another call has it
+ * for a moment.
+ */
+struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, enum guest_holder holder, s64 *error);
 void vm_vcpu_release(struct vcpu *vcpu);
 
 /* Around the time in which a vCPU may run: slots do not change meanwhile. */

@@ -510,6 +510,30 @@ static void test_concurrent(int argument)
 	machine_destroy(&machine);
 }
 
+/* Other calls hold the vCPU for a moment: RUN, begun anew in just that moment, waits for them. */
+static void test_sync_beside_run(int argument)
+{
+	unsigned synced = 0;
+	pthread_t thread;
+	int result = 1;
+
+	(void)argument;
+	machine_create(&machine, 0);
+	machine_load(&machine, &spin, LONG);
+	pthread_create(&thread, NULL, run_until_stopped, &result);
+	for (unsigned i = 0; i < TRIES; i++) {
+		int sync = luv_vcpu_sync(machine.vm, 0);
+
+		CHECK(sync == 0 || sync == LUV_ERR_BUSY, "sync: %d", sync);
+		synced += sync == 0;
+	}
+	*machine.vcpu[0].stop = 1;
+	pthread_join(thread, NULL);
+	EXPECT(result, LUV_ERR_INTR);
+	CHECK(synced, "no call came between");
+	machine_destroy(&machine);
+}
+
 /* VMs come and go in four threads; the table and the pool stay whole. */
 static void *create_many(void *argument)
 {
@@ -572,6 +596,7 @@ const struct test misuse_tests[] = {
 	{.name = "nonsense in the registers", .run = test_nonsense},
 	{.name = "nonsense in the FPU page", .run = test_fpu_nonsense},
 	{.name = "calls while a vCPU runs", .run = test_concurrent},
+	{.name = "calls between a RUN's restarts", .run = test_sync_beside_run},
 	{.name = "VMs in four threads", .run = test_many_vms},
 	{.name = "more VMs than there is memory for", .run = test_exhaustion},
 	{0},

@@ -4,6 +4,7 @@
  *
  *   cpu cpuid LEAF            EAX EBX ECX EDX
  *   cpu spin CPU COUNT        executes CPUID COUNT times on that CPU; prints its APIC ID
+ *   cpu x87 CPU COUNT         executes FXRSTOR COUNT times on that CPU (docs/machine.md)
  *   cpu read CPU MSR          the value, or the error's name
  *   cpu write CPU MSR VALUE   "written", or the error's name
  *   cpu illegal               each SVM instruction, and the signal it got
@@ -23,7 +24,7 @@
 static int usage(void)
 {
 	fputs(
-	    "cpu cpuid LEAF | spin CPU COUNT | read CPU MSR | write CPU MSR VALUE | illegal\n",
+	    "cpu cpuid LEAF | spin CPU COUNT | x87 CPU COUNT | read CPU MSR | write CPU MSR VALUE | illegal\n",
 	    stderr);
 	return 2;
 }
@@ -37,17 +38,34 @@ static int show_cpuid(uint32_t leaf)
 	return 0;
 }
 
-static int spin(int cpu, unsigned long count)
+static void stay_on(int cpu)
 {
-	uint32_t eax, ebx = 0, ecx, edx;
 	cpu_set_t only;
 
 	CPU_ZERO(&only);
 	CPU_SET(cpu, &only);
 	if (sched_setaffinity(0, sizeof(only), &only) != 0) {
 		perror("sched_setaffinity");
-		return 1;
+		exit(1);
 	}
+}
+
+static int load_x87(int cpu, unsigned long count)
+{
+	static _Alignas(16) unsigned char area[512];
+
+	stay_on(cpu);
+	__asm__ volatile("fxsave (%0)" : : "r"(area) : "memory");
+	for (unsigned long i = 0; i < count; i++)
+		__asm__ volatile("fxrstor (%0)" : : "r"(area) : "memory");
+	return 0;
+}
+
+static int spin(int cpu, unsigned long count)
+{
+	uint32_t eax, ebx = 0, ecx, edx;
+
+	stay_on(cpu);
 	for (unsigned long i = 0; i < count; i++)
 		__cpuid(1, eax, ebx, ecx, edx);
 	printf("%u\n", ebx >> 24);
@@ -168,6 +186,8 @@ int main(int argc, char **argv)
 		return show_cpuid((uint32_t)number[0]);
 	if (strcmp(what, "spin") == 0 && argc == 4)
 		return spin((int)number[0], number[1]);
+	if (strcmp(what, "x87") == 0 && argc == 4)
+		return load_x87((int)number[0], number[1]);
 	if (strcmp(what, "read") == 0 && argc == 4)
 		return read_msr((int)number[0], (off_t)number[1]);
 	if (strcmp(what, "write") == 0 && argc == 5)
