@@ -15,7 +15,7 @@ CC  := $(if $(filter default,$(origin CC)),gcc,$(CC))
 B   ?= build
 PY  := /usr/bin/python3
 
-.PHONY: all demo check check-all check-unit check-rules check-boot test-programs clean
+.PHONY: all demo check check-all check-unit check-rules check-boot check-svm check-vmx test-programs clean
 all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/luvalley-loop $(B)/user/libluvalley-kvm.so
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
@@ -38,6 +38,11 @@ HV_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fno-pic -mcmodel=kernel -mn
 HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S))
 HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
 LDS     := hv/boot/luvalley.lds
+
+# What runs once, or hardly ever, is to be small: code and read-only data have a budget.
+HV_COLD := $(wildcard hv/boot/*.c) hv/lib/printf.c hv/cpu/acpi.c hv/cpu/crash.c hv/dom0/bzimage.c \
+	hv/mem/memmap.c hv/vmx/capability.c hv/vmx/check.c
+$(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
 	@mkdir -p $(@D)
@@ -232,6 +237,9 @@ check-rules: all
 
 check-boot: all $(BOOT_TESTS)
 	tests/run --boot $(B)
+
+check-svm check-vmx: check-%: all $(BOOT_TESTS)
+	tests/run --boot $(B) --vendor $*
 
 test-programs: all $(UNIT_TESTS) $(BOOT_TESTS)
 
