@@ -83,10 +83,11 @@ static u8 ept_memory_type(u64 entry)
 struct nested_format ept_dom0_format = FORMAT("EPT", ept_leaf);
 struct nested_format ept_guest_format = FORMAT("EPT for guests", ept_guest_leaf);
 
-void ept_init(bool gib_pages, bool dirty_bits)
+void ept_init(bool gib_pages, bool dirty_bits, bool small_exec)
 {
 	ept_dom0_format.largest_leaf = ept_guest_format.largest_leaf = gib_pages ? 3 : 2;
 	ept_dom0_format.dirty = ept_guest_format.dirty = dirty_bits ? EPT_D : 0;
+	ept_guest_format.small_exec = small_exec;
 }
 
 u64 ept_pointer(hpa_t root, bool dirty_bits)

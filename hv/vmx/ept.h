@@ -14,8 +14,12 @@
 
 #include "mem/nested.h"
 
-/* Fills in what depends on the CPU; before the formats are used. */
-void ept_init(bool gib_pages, bool dirty_bits);
+/*
+ * Fills in what depends on the CPU; before the formats are used. small_exec: CPUs that stop when a large page that
+ * they hold for execution changes its size (CVE-2018-12207, "iTLB multihit"): a guest can do that to them, unless
+ * what it executes is mapped by small pages. dom0 could stop the machine in simpler ways.
+ */
+void ept_init(bool gib_pages, bool dirty_bits, bool small_exec);
 
 extern struct nested_format ept_dom0_format, ept_guest_format; /* immutable after ept_init */
 

@@ -71,6 +71,15 @@ static bool enabled(void)
 	return true;
 }
 
+static bool has_multihit(void)
+{
+	u64 capabilities = 0;
+
+	if (cpuid(7, 0).edx & BIT(29))
+		rdmsr_safe(MSR_ARCH_CAPABILITIES, &capabilities);
+	return !(capabilities & ARCH_PSCHANGE_MC_NO);
+}
+
 static const char *vmx_probe(void)
 {
 	const char *missing;
@@ -85,7 +94,7 @@ static const char *vmx_probe(void)
 	if (missing)
 		return missing;
 	under_bochs = bochs_detected();
-	ept_init(vmx_has.ept_1g, vmx_has.ept_dirty);
+	ept_init(vmx_has.ept_1g, vmx_has.ept_dirty, has_multihit());
 	return NULL;
 }
 
@@ -721,6 +730,8 @@ static void vmx_enter(struct vcpu *vcpu)
  */
 static void vmx_park(struct vcpu *vcpu)
 {
+	/* Nothing can be injected then, and nothing waits: as after a real INIT. */
+	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {
 		vmcs_write(GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI);
 		return;
