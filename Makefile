@@ -171,7 +171,7 @@ demo:
 PURE_SRCS := $(filter-out hv/lib/string.c,$(wildcard hv/lib/*.c)) hv/mem/memmap.c hv/mem/nested.c \
 	hv/mem/mtrr.c hv/mem/walk.c hv/boot/multiboot.c hv/boot/options.c hv/cpu/acpi.c \
 	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/dom0/mov.c hv/vm/icr.c hv/vm/lapic.c \
-	hv/svm/npt.c
+	hv/svm/npt.c hv/vmx/ept.c hv/vmx/check.c hv/vmx/msr_bitmap.c
 PURE_OBJS := $(PURE_SRCS:%=$(B)/unit/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer -Ihv -Iinclude -Itests/unit -MMD -MP

@@ -9,11 +9,17 @@
  * Where it is detected:
  * - INIT in guest mode stays pending after its exit, and wait-for-SIPI does not hold it back: dom0's INITs and
  *   STARTUPs are trapped at its APIC, and CPUs wait outside VMX operation (dom0/apic.h).
- * - an EPT violation saves a single step as pending that has not been made (SDM 3C 28.3.4: it is a fault).
+ * - An EPT violation saves a single step as pending that has not been made (SDM 3C 28.3.4: it is a fault).
+ * - A guest that is entered with IF clear is not ended by interrupts: the preemption timer ends it now and then.
  */
-bool bochs_detected(void);
+extern bool under_bochs; /* immutable after bochs_detect */
 
-/* After each exit under Bochs, its VMCS current. */
+void bochs_detect(void);
+
+/* Before a guest's entry, its VMCS current; `pin`: its pin-based controls. */
+void bochs_prepare(u32 pin, u64 rflags);
+
+/* After each exit. */
 void bochs_exited(u32 reason);
 
 #endif

@@ -147,6 +147,7 @@ static const struct {
 	u8 reason, exit;
 } simple[] = {
 	{REASON_INTERRUPT, LUV_EXIT_INTERRUPT},
+	{REASON_TIMER, LUV_EXIT_INTERRUPT}, /* vmx/bochs.h; dom0's is taken in vmx_enter */
 	{REASON_TRIPLE_FAULT, LUV_EXIT_SHUTDOWN},
 	{REASON_INTERRUPT_WINDOW, LUV_EXIT_WINDOW},
 	{REASON_NMI_WINDOW, LUV_EXIT_WINDOW},

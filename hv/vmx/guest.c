@@ -10,6 +10,7 @@
 #include "mem/page.h"
 #include "vm/tag.h"
 #include "vm/world.h"
+#include "vmx/bochs.h"
 #include "vmx/capability.h"
 #include "vmx/check.h"
 #include "vmx/instructions.h"
@@ -175,6 +176,8 @@ bool vmx_guest_prepare(struct vcpu *vcpu)
 	renew_tag(vcpu);
 	write_nmi_blocking(vcpu);
 	write_intercepts(vcpu);
+	if (under_bochs)
+		bochs_prepare(vmx_has.guest.pin, vcpu->rflags);
 	return true;
 }
 

@@ -42,7 +42,6 @@ extern const u8 vmx_exit[], vmx_exit_guest[];
 
 /* One for all of dom0's vCPUs; filled before the first runs. */
 static u8 dom0_bitmap[PAGE_SIZE] ALIGNED(4096);
-static bool under_bochs; /* immutable after vmx_probe */
 
 /* --- a CPU ---------------------------------------------------------------------------------- */
 
@@ -93,7 +92,7 @@ static const char *vmx_probe(void)
 	missing = vmx_capability_read();
 	if (missing)
 		return missing;
-	under_bochs = bochs_detected();
+	bochs_detect();
 	ept_init(vmx_has.ept_1g, vmx_has.ept_dirty, has_multihit());
 	return NULL;
 }
