@@ -223,6 +223,7 @@ _Static_assert(__builtin_offsetof(struct luv_vcpu_page, general) == 256, "luv_vc
 #define LUV_READY_INTERRUPT (1ull << 0) /* an interrupt injected now is delivered at once */
 #define LUV_READY_NMI	    (1ull << 1)
 #define LUV_READY_IF	    (1ull << 2) /* RFLAGS.IF */
+#define LUV_READY_EXTINT    (1ull << 3) /* LUV_VM_LAPIC: LINT0 takes the interrupts of a PIC */
 
 #define LUV_DEBUG_SINGLE_STEP (1ull << 0) /* RUN ends (vector 1) after one instruction */
 
@@ -302,8 +303,11 @@ struct luv_interrupt {
 	uint64_t logical;  /* 1: logical destination */
 	uint64_t delivery; /* ICR delivery mode */
 	uint64_t vector;
-	uint64_t level; /* 1: level triggered */
+	uint64_t level; /* LUV_TRIGGER_ */
 	uint64_t kick;	/* out: bits of the vCPUs that should be made to look */
 };
+#define LUV_TRIGGER_EDGE  0u
+#define LUV_TRIGGER_LEVEL 1u /* its EOI is reported */
+#define LUV_TRIGGER_TELL  2u /* edge triggered; EOIs of its vector are reported all the same */
 
 #endif

@@ -401,6 +401,27 @@ static void test_nesting(void **state)
 	end(-1); /* nothing is in service */
 }
 
+/* A device may want the EOI of an edge: TMR is what it always is. INIT forgets. */
+static void test_told_edges(void **state)
+{
+	(void)state;
+	lapic_tell_eoi(&apic, 0x51);
+	for (u32 pass = 0; pass < 2; pass++) {
+		lapic_post(&apic, 0x51, false);
+		deliver(0x51);
+		assert_int_equal(get(LAPIC_TMR + 0x20), 0);
+		end(0x51);
+	}
+	lapic_post(&apic, 0x50, false);
+	deliver(0x50);
+	end(-1);
+	lapic_init(&apic);
+	put(LAPIC_SVR, ENABLED);
+	lapic_post(&apic, 0x51, false);
+	deliver(0x51);
+	end(-1);
+}
+
 static void test_trigger_modes(void **state)
 {
 	(void)state;
@@ -766,8 +787,11 @@ static void test_lint(void **state)
 				fail_msg("row %u", i);
 			assert_int_equal(get(LAPIC_TMR + 0x20),
 					 rows[i].entry == 0x8045 ? 0x20 : 0);
+			assert_int_equal(lapic_takes_extint(&apic),
+					 pin == 0 && rows[i].result == LAPIC_PIN_EXTINT);
 		}
 	set_base(0xfee00000);
+	assert_true(lapic_takes_extint(&apic));
 	assert_int_equal(lapic_lint(&apic, 0), LAPIC_PIN_EXTINT);
 	assert_int_equal(lapic_lint(&apic, 1), LAPIC_PIN_NMI);
 }
@@ -1379,6 +1403,7 @@ int main(void)
 	    TEST(test_priorities),
 	    TEST(test_cr8),
 	    TEST(test_nesting),
+	    TEST(test_told_edges),
 	    TEST(test_trigger_modes),
 	    TEST(test_post_says_what_is_new),
 	    TEST(test_software_disable),
