@@ -41,8 +41,9 @@ HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
 LDS     := hv/boot/luvalley.lds
 
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
-HV_COLD := $(wildcard hv/boot/*.c) hv/lib/printf.c hv/cpu/acpi.c hv/cpu/crash.c hv/dom0/bzimage.c \
-	hv/mem/memmap.c hv/vmx/capability.c hv/vmx/check.c
+HV_COLD := $(wildcard hv/boot/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c smp.c symbols.c) \
+	$(addprefix hv/dom0/,acpi_luvy.c bzimage.c chain.c firmware.c linux.c mov.c mtrr.c) \
+	$(addprefix hv/mem/,host.c memmap.c mtrr.c) hv/vmx/capability.c hv/vmx/check.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
