@@ -22,9 +22,8 @@ CPUS_MAX = 8  # in Debian's build
 # A delay loop costs as many emulated instructions as it waits microseconds times ips / 10^6: few ips make
 # delays cheap. With several CPUs each gets its share of them.
 IPS = 20000000
-# Bochs ends by itself when the machine is off or hopeless, and says so behind a line of these.
-LAST_LINES = b"\n===="
-# And where each CPU begins, before it runs.
+# What its debugger says, between the lines of port E9h: where each CPU begins; where it ends, or a guest shut down.
+ITS_OWN = re.compile(rb"^(\(\d+\)\.\[|bx_dbg_).*\n?", re.M)
 BEGINNING = re.compile(rb"Next at t=0\n(\(\d+\) [^\n]*\n)+")
 
 CONFIGURATION = """\
@@ -90,7 +89,7 @@ class Bochs:
             self.listener = socket.create_server(("127.0.0.1", 0))
             com1 = f"mode=socket-client, dev=127.0.0.1:{self.listener.getsockname()[1]}"
         (logs / "bochsrc").write_text(CONFIGURATION.format(
-            bios=BIOS, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS // arguments.smp,
+            bios=BIOS, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS,
             megabytes=megabytes(arguments.mem), time=int(time.time()), disk=disk, job=disks[1], chain=chain, logs=logs, com1=com1))
         (logs / "commands").write_text("c\n")  # Debian's Bochs begins in its debugger
         self.deadline = time.monotonic() + arguments.timeout if arguments.timeout else None
@@ -118,13 +117,12 @@ class Bochs:
         return select.select(others, [], [], seconds)[0]
 
     def copy_log(self):
-        """Port E9h is Bochs' standard output, between what Bochs says before and behind it."""
+        """Port E9h is Bochs' standard output, among what Bochs says itself."""
         said = (self.logs / "bochs.out").read_bytes()
         begin = BEGINNING.search(said)
         if not begin:
             return
-        last = said.find(LAST_LINES, begin.end())
-        (self.logs / "hypervisor.log").write_bytes(said[begin.end():last + 1 if last >= 0 else len(said)])
+        (self.logs / "hypervisor.log").write_bytes(ITS_OWN.sub(b"", said[begin.end():]))
 
     def end(self):
         if self.process.poll() is None:

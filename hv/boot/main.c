@@ -95,7 +95,7 @@ static void read_loader(u32 magic, u32 info)
 
 static void choose_vendor(void)
 {
-	static const struct virt_ops *const vendors[] = {&svm_ops};
+	static const struct virt_ops *const vendors[] = {&svm_ops, &vmx_ops};
 	const char *wrong;
 
 	for (u32 i = 0; i < ARRAY_SIZE(vendors) && !ops; i++) {
@@ -103,7 +103,7 @@ static void choose_vendor(void)
 			ops = vendors[i];
 	}
 	if (!ops)
-		refuse("this CPU has no AMD-V (SVM); this version of Luvalley needs it. Start your "
+		refuse("this CPU has neither AMD-V (SVM) nor Intel VT-x (VMX). Start your "
 		       "system without Luvalley");
 	wrong = ops->probe();
 	if (wrong)
@@ -214,7 +214,7 @@ static void hide_memory(void)
 	ram_hide(low_page(&place.low, LOW_TRAMPOLINE), PAGE_SIZE);
 	edit_memory_map();
 	mtrr_init();
-	check_pages(dom0_memory_init(ops->nested_format(), &boot.map));
+	check_pages(dom0_memory_init(ops->nested_format(false), &boot.map));
 }
 
 static void start_other_cpus(void)
@@ -309,7 +309,7 @@ static noreturn void main_on_cpu_stack(void)
 	hide_memory();
 	world_init();
 	check_pages(launch_cpu_on(cpu, ops));
-	dom0_apic_init(keeps_apic_trap());
+	dom0_apic_init(ops, keeps_apic_trap());
 	start_other_cpus();
 	rsdp = show_tables();
 	answer_calls();

@@ -21,12 +21,13 @@ cd /tmp || exit
 head -c 1048576 /dev/urandom >"disk.$$"
 echo "disk $(md5sum <"disk.$$")"
 
-ask='echo answer $((6 * 7)) $(nproc); echo $(cat /proc/uptime) up; md5sum </dev/vda; ping -c 1 10.0.2.2'
+ask='echo answer $((6 * 7)) $(nproc); md5sum </dev/vda; ping -c 1 10.0.2.2'
 
 coproc QEMU {
-	exec $face qemu-system-x86_64 -accel kvm -m 128 -nographic -no-reboot \
+	exec $face qemu-system-x86_64 -accel kvm -m 128 -nodefaults -display none -serial stdio -no-reboot \
 		-kernel /boot/vmlinuz-cloud -initrd guest.img -append "console=ttyS0 quiet panic=-1" \
-		-drive "file=disk.$$,format=raw,if=virtio" "$@" 2>&1
+		-drive "file=disk.$$,format=raw,if=virtio" \
+		-netdev user,id=net -device virtio-net-pci,netdev=net,romfile= "$@" 2>&1
 }
 client=$QEMU_PID
 exec 3<&"${QEMU[0]}" 4>&"${QEMU[1]}"

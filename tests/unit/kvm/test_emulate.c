@@ -687,6 +687,16 @@ static void test_io_wraps(void **state)
 	assert_memory_equal(ram, guest.port_in + 2, 2);
 	assert_int_equal(*reg(LUV_RDI), 2);
 	assert_int_equal(*reg(LUV_RCX), 0x70000);
+	/* In the middle of a page, where no limit stops it. */
+	guest.page.segment[LUV_ES].base = 0xffff1800;
+	guest.page.segment[LUV_ES].limit = 0xffffffff;
+	guest.region[2] = (struct guest_region){0xffff1000, 4096, rom, false, false};
+	guest.port_read = 0;
+	*reg(LUV_RDI) = 0xfffe;
+	*reg(LUV_RCX) = 4;
+	assert_int_equal(run_io(1, LUV_IO_IN | LUV_IO_REP, 16), EMULATE_DONE);
+	assert_memory_equal(ram + 0x17fe, guest.port_in, 2);
+	assert_memory_equal(rom + 0x800, guest.port_in + 2, 2);
 }
 
 /* A CPU that does not say how long the instruction is. */
@@ -798,9 +808,13 @@ static void test_cache(void **state)
 	/* Fewer bytes than the instruction that is known has. */
 	guest.page.segment[LUV_CS].attributes = GUEST_CODE64;
 	guest.page.rip = HOME;
-	memcpy(ram + HOME, "\x48\xff\x03", 3);
-	assert_int_equal(run(DEVICE, true, "\x48\xff\x00", 2), EMULATE_DONE);
+	assert_int_equal(RUN(DEVICE, true, "\xfe\x43\x00"), EMULATE_DONE); /* inc [rbx + 0] */
+	guest.page.rip = HOME;
+	memcpy(ram + HOME, "\xfe\x43\x08", 3);
+	device[8] = 7;
+	assert_int_equal(run(DEVICE + 8, true, "\xfe\x43", 2), EMULATE_DONE);
 	assert_int_equal(guest.page.rip, HOME + 3);
+	assert_int_equal(device[8], 8);
 }
 
 /* --- vector registers --- */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <cpuid.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
@@ -121,6 +122,25 @@ __asm__(".text\n"
 
 /* --- running an instruction on the CPU --- */
 
+static bool is_amd, is_able;
+
+/* AVX (with the system's support), MOVBE, POPCNT, BMI1, LZCNT: all CPUs since 2013. */
+static void look_at_cpu(void)
+{
+	unsigned a, b, c, d, leaf_1 = 0, leaf_7 = 0, extended = 0;
+
+	if (__get_cpuid(0, &a, &b, &c, &d))
+		is_amd = b == signature_AMD_ebx;
+	if (__get_cpuid(1, &a, &b, &c, &d))
+		leaf_1 = c;
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		leaf_7 = b;
+	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
+		extended = c;
+	is_able = __builtin_cpu_supports("avx") && (leaf_1 & bit_MOVBE) &&
+		  (leaf_1 & bit_POPCNT) && (leaf_7 & bit_BMI) && (extended & bit_LZCNT);
+}
+
 static uint64_t random_state;
 
 static uint64_t random_64(void)
@@ -223,6 +243,7 @@ static void native_run(bool wide, const uint8_t *bytes, unsigned length)
 #define DIVIDES	 (1u << 19)
 #define NO_MODRM (1u << 20)
 #define FRAME	 (1u << 21) /* the operands of ENTER */
+#define DIFFERS	 (1u << 22) /* between CPUs */
 
 #define F_SHIFT	 (RFLAGS_AF | RFLAGS_OF)
 #define F_MUL	 (RFLAGS_SF | RFLAGS_ZF | RFLAGS_AF | RFLAGS_PF)
@@ -372,7 +393,7 @@ static const struct row rows[] = {
     {"pop rbx", "5b", 0, STACK | NO_MODRM, 0},
     {"pop rsp", "5c", 0, STACK | NO_MODRM, 0},
     {"push i8", "6a", 0, STACK | NO_MODRM | IMM_8, 0},
-    {"push fs", "0fa0", 0, STACK | NO_MODRM, 0},
+    {"push fs", "0fa0", 0, STACK | NO_MODRM | DIFFERS, 0},
     {"pusha", "60", 0, STACK | NO_MODRM | OLD, 0},
     {"popa", "61", 0, STACK | NO_MODRM | OLD, 0},
     {"pusha 16", "60", 0, STACK | NO_MODRM | OLD | P66, 0},
@@ -707,12 +728,19 @@ static void random_registers(const struct form *form, struct machine *state)
 		state->general[form->base] &= 0xffffffff;
 }
 
+static bool is_vector(const struct form *form)
+{
+	return (form->row->flags & (ALIGNED | VEX_W0 | FRAME)) ||
+	       !strncmp(form->row->name, "mov", 3);
+}
+
 static void random_machine(const struct form *form, struct machine *state)
 {
 	uint64_t flags = RFLAGS_STATUS | RFLAGS_DF;
 
 	random_registers(form, state);
-	if (below(8) == 0)
+	/* What alignment means for vectors and ENTER is each CPU's own. */
+	if (below(8) == 0 && (is_amd || !is_vector(form)))
 		flags |= RFLAGS_AC;
 	state->rflags = (random_64() & flags) | RFLAGS_IF | 2;
 	state->rip = CODE;
@@ -881,9 +909,15 @@ static void run_case(const struct row *row, bool wide)
 
 static void run_rows(bool wide)
 {
+	if (!is_able) {
+		print_message("# not compared: this CPU lacks AVX, MOVBE, BMI1 or LZCNT\n");
+		return;
+	}
 	catch_signals();
 	for (unsigned i = 0; i < ROWS; i++) {
 		if (rows[i].flags & (wide ? OLD : W | WIDE))
+			continue;
+		if ((rows[i].flags & DIFFERS) && !is_amd)
 			continue;
 		random_state = SEED + i;
 		for (unsigned j = 0; j < CASES; j++)
@@ -906,6 +940,7 @@ static void test_32(void **state)
 static int set_up(void **state)
 {
 	(void)state;
+	look_at_cpu();
 	native_set_up();
 	return 0;
 }

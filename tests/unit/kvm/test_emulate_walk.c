@@ -541,6 +541,53 @@ static void test_remapped(void **state)
 	assert_int_equal(guest.page.general[LUV_RCX], 2);
 }
 
+/* A descriptor table in the page behind the path's, and a far pointer in the device. */
+static void begin_table(const struct path *path, uint64_t rights)
+{
+	uint64_t entry = 0xf000 | rights, code = 0x00affa000000ffff; /* of privilege 3 */
+
+	begin(path);
+	memcpy(entry_at(path, 1) + 8, &entry, 8);
+	memcpy(ram + 0xf010, &code, 8);
+	guest.page.gdt_base = (path->linear | 0xfff) + 1;
+	guest.page.gdt_limit = 0xfff;
+	memcpy(device + path->gpa % 4096, "\x00\x10\x00\x00\x13\x00", 6);
+}
+
+/* The CPU reads its tables with all rights; the program's accesses to the same page have its
+ * own. */
+static void test_table_rights(void **state)
+{
+	const struct path *path = &paths[4];
+	uint64_t table = (path->linear | 0xfff) + 1;
+
+	(void)state;
+	begin_table(path, P | RW);
+	be_user();
+	guest.page.general[LUV_RSP] = table + 0x800;
+	assert_int_equal(run("\xff\x1b"), EMULATE_FAULT); /* call far [rbx] */
+	assert_int_equal(guest.emulate.fault.vector, VECTOR_PF);
+	assert_int_equal(guest.emulate.fault.error, E_P | E_W | E_U);
+	assert_int_equal(guest.emulate.fault.cr2, table + 0x7fc);
+	assert_int_equal(ram[0xf015], 0xfa);
+	assert_int_equal(run("\xff\x2b"), EMULATE_DONE); /* jmp far [rbx] */
+	assert_int_equal(guest.page.rip, 0x1000);
+	assert_int_equal(ram[0xf015], 0xfb);
+	/* RFLAGS.AC lifts SMAP, but not for these. */
+	begin_table(path, ALL);
+	entry_set(path, 1, entry_get(path, 1) & ~US);
+	guest.page.cr4 |= CR4_SMAP;
+	guest.page.rflags |= RFLAGS_AC;
+	memset(device, 0, sizeof(device));
+	assert_int_equal(run("\x8e\x1b"), EMULATE_DONE); /* mov ds, [rbx]: null */
+	guest.page.rip = HOME;
+	memcpy(device + path->gpa % 4096, "\x13", 1);
+	assert_int_equal(run("\x8e\x1b"), EMULATE_FAULT);
+	assert_int_equal(guest.emulate.fault.vector, VECTOR_PF);
+	assert_int_equal(guest.emulate.fault.error, E_P);
+	assert_int_equal(guest.emulate.fault.cr2, table + 0x10);
+}
+
 /* What the exit says of the only operand needs no walk; no more than what it says. */
 static void test_exit_tells(void **state)
 {
@@ -581,7 +628,7 @@ int main(void)
 	    cmocka_unit_test(test_keys),	   cmocka_unit_test(test_second_page),
 	    cmocka_unit_test(test_rep_page_fault), cmocka_unit_test(test_tables_elsewhere),
 	    cmocka_unit_test(test_exit_tells),	   cmocka_unit_test(test_entry_changes),
-	    cmocka_unit_test(test_remapped),
+	    cmocka_unit_test(test_remapped),	   cmocka_unit_test(test_table_rights),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
