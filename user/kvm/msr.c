@@ -150,9 +150,14 @@ static uint64_t tsc_offset_for(struct vm *vm, uint64_t value)
 
 static void set_offset(struct vcpu *vcpu, uint64_t offset)
 {
+	uint64_t deadline = __atomic_load_n(&vcpu->deadline, __ATOMIC_RELAXED);
+
 	vcpu->page->msr[LUV_MSR_TSC_OFFSET] = offset;
 	vcpu->msrs->tsc_offset = offset;
 	state_changed(vcpu, LUV_GROUP_MSRS);
+	/* The APIC's deadline is a time of this clock. */
+	if (deadline)
+		timer_arm(vcpu, deadline, offset);
 }
 
 /* The client's writes leave TSC_ADJUST alone. Its lock is the VM's but at creation, which has
