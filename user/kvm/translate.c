@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* KVM_TRANSLATE: a walk of the guest's page tables, as a supervisor whom nothing forbids to read. */
+/* KVM_TRANSLATE: a walk of the guest's page tables, as a supervisor whom nothing forbids to
+ * read. */
 #include <errno.h>
 #include <stdlib.h>
 
