@@ -918,6 +918,9 @@ static void restore_timer(struct lapic *l, u64 now, const u8 *page)
 	if (!left && timer_mode(l) == TIMER_PERIODIC)
 		left = l->initial_count;
 	start_count(l, left, now);
+	/* QEMU saves no current count: a one-shot that was ever started is due, as with KVM. */
+	if (!left && l->initial_count)
+		l->deadline = now ? now : 1;
 }
 
 void lapic_restore(struct lapic *l, u64 now, const u8 page[LAPIC_SIZE])

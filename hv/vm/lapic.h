@@ -144,7 +144,8 @@ void lapic_save(struct lapic *l, u64 now, u8 page[LAPIC_SIZE]);
  * the ID) are ignored, reserved bits and vectors below 16 dropped. The timer goes on from
  * TMCCT; a TSC deadline stays if the timer was in that mode. What was posted is lost. LVT
  * entries may be unmasked although the APIC is software-disabled, which no guest can write:
- * clients set LINT0 up like that for a BIOS. The caller passes lapic_deadline() on.
+ * clients set LINT0 up like that for a BIOS. A one-shot with an initial count and no current
+ * count is due at once: a timer interrupt too many, rather than one that is lost. The caller passes lapic_deadline() on.
  */
 void lapic_restore(struct lapic *l, u64 now, const u8 page[LAPIC_SIZE]);
 

@@ -158,8 +158,10 @@ const char *vmx_capability_read(void)
 		return MISSING("EPT or VPID of the kind");
 	if (BASIC_SIZE(basic) > PAGE_SIZE || BASIC_TYPE(basic) != 6)
 		return MISSING("VMCS in write-back memory");
+	/* What vmx.c sets, and hides from the guest; "unrestricted guest" lets PE and PG go (SDM 3D A.7). */
+	if (rdmsr(MSR_VMX_CR0_FIXED0) & ~(CR0_PE | CR0_NE | CR0_PG) || rdmsr(MSR_VMX_CR4_FIXED0) & ~CR4_VMXE)
+		return MISSING("way to leave CR0 and CR4 to the guest");
 	has.revision = BASIC_REVISION(basic);
-	has.cr4_fixed1 = rdmsr(MSR_VMX_CR4_FIXED1);
 	has.ept_dirty = ept & EPT_DIRTY;
 	has.ept_1g = ept & EPT_1G;
 	has.io_info = basic & BASIC_IO_INFO;

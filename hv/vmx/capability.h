@@ -16,7 +16,6 @@ struct vmx_controls {
 struct vmx_capability {
 	struct vmx_controls dom0, guest;
 	u32 revision;	   /* of VMXON regions and VMCSs */
-	u64 cr4_fixed1;	   /* bits of CR4 that may be 1 in VMX operation */
 	bool ept_dirty;	   /* EPT entries have accessed and dirty bits */
 	bool ept_1g;
 	bool timer;	   /* the preemption timer */

@@ -55,6 +55,25 @@ bool pins_touch(uintptr_t address, size_t size)
 	return false;
 }
 
+bool pins_hold(uintptr_t address, size_t size)
+{
+	uintptr_t at = address, end = address + size;
+	bool moved = true;
+
+	while (at < end && moved) {
+		moved = false;
+		for (unsigned i = 0; i < count(); i++) {
+			struct range range = load(i);
+
+			if (range.begin <= at && at < range.end) {
+				at = range.end;
+				moved = true;
+			}
+		}
+	}
+	return at >= end && generation == fds_forks();
+}
+
 bool pins_extend(uintptr_t *begin, uintptr_t *end)
 {
 	bool found = false;

@@ -17,6 +17,9 @@ int pins_keep(uintptr_t address, size_t size, const char **why);
 /* Does a byte of the range lie in a pinned one? Takes no lock; cheap when nothing is pinned. */
 bool pins_touch(uintptr_t address, size_t size);
 
+/* Does every byte of it? */
+bool pins_hold(uintptr_t address, size_t size);
+
 /*
  * The ranges that hold a byte of this one, as a whole: what an unpin would take. False: none.
  * *begin and *end are in and out.

@@ -7,16 +7,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 
 #include "kvm/export.h"
 #include "kvm/fds.h"
+#include "kvm/mapping.h"
 #include "kvm/memory.h"
 #include "kvm/pins.h"
 #include "kvm/real.h"
 #include "kvm/vcpu_map.h"
+#include "lib/luvalley.h"
 
 /* The bodies say what happens in between; errno is the body's. */
 static void change_end(bool begun)
@@ -98,7 +98,11 @@ EXPORT void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...)
 
 /* --- madvise, munlock -------------------------------------------------------------------- */
 
-/* Pinned memory is locked, and the kernel would refuse these: the guests' memory follows. */
+/*
+ * Pinned memory is locked, and the kernel would refuse these. What they promise is that the
+ * memory reads as zeros, or as the file: that is done in place, with the frames where they are.
+ * (Else a guest's balloon would have all its memory unpinned and pinned again, page by page.)
+ */
 static bool discards(int advice)
 {
 	return advice == MADV_DONTNEED || advice == MADV_REMOVE || advice == MADV_FREE ||
@@ -111,14 +115,40 @@ static bool unpins(int advice)
 	return advice == MADV_MERGEABLE || advice == MADV_DOFORK;
 }
 
+/* False: not of this kind of memory. */
+static bool discard_in_place(uintptr_t address, size_t size, int advice)
+{
+	struct mapping m;
+
+	if (address % LUV_PAGE_SIZE || !pins_hold(address, size) ||
+	    !mapping_next(address, &m) || m.begin > address || m.end < address + size)
+		return false;
+	if (m.shared) {
+		if (advice == MADV_REMOVE)
+			memset((void *)address, 0, size);
+		return advice != MADV_FREE; /* EINVAL */
+	}
+	if (m.inode || advice == MADV_REMOVE)
+		return false;
+	if (advice != MADV_FREE)
+		memset((void *)address, 0, size);
+	return true;
+}
+
 EXPORT int madvise(void *address, size_t size, int advice)
 {
-	bool begun = false;
+	bool begun = false, pinned = (discards(advice) || unpins(advice)) &&
+				     pins_touch((uintptr_t)address, size);
 	int result;
 
-	if (unpins(advice) && pins_touch((uintptr_t)address, size))
+	if (pinned && unpins(advice))
 		return 0;
-	if (discards(advice))
+	/* The kernel takes whole pages. */
+	if (pinned &&
+	    discard_in_place((uintptr_t)address,
+			     (size + LUV_PAGE_SIZE - 1) & ~(size_t)(LUV_PAGE_SIZE - 1), advice))
+		return 0;
+	if (pinned)
 		begun = memory_change_begin((uintptr_t)address, size);
 	result = real()->madvise(address, size, advice);
 	change_end(begun);
@@ -146,24 +176,16 @@ EXPORT int munlockall(void)
 /* From the first to the last mapping of that file that guests use; false: none. */
 static bool pinned_mappings(const struct stat *file, uintptr_t *begin, uintptr_t *end)
 {
-	unsigned long first, last, inode;
-	unsigned major, minor;
-	char line[512];
-	FILE *maps = fopen("/proc/self/maps", "re");
+	struct mapping m = {.end = 0};
 
 	*begin = UINTPTR_MAX;
 	*end = 0;
-	while (maps && fgets(line, sizeof(line), maps)) {
-		if (sscanf(line, "%lx-%lx %*s %*x %x:%x %lu", &first, &last, &major, &minor,
-			   &inode) != 5 ||
-		    inode != file->st_ino || makedev(major, minor) != file->st_dev ||
-		    !pins_touch(first, last - first))
+	while (mapping_of_file(m.end, file->st_dev, file->st_ino, &m)) {
+		if (!pins_touch(m.begin, m.end - m.begin))
 			continue;
-		*begin = first < *begin ? first : *begin;
-		*end = last > *end ? last : *end;
+		*begin = m.begin < *begin ? m.begin : *begin;
+		*end = m.end;
 	}
-	if (maps)
-		fclose(maps);
 	return *begin < *end;
 }
 
@@ -178,22 +200,53 @@ static bool file_begin(int descriptor)
 	return memory_change_begin(begin, end - begin);
 }
 
-EXPORT int fallocate(int descriptor, int mode, off_t offset, off_t size)
+/* A hole in memory that guests use is filled with zeros; false: it is not all mapped and
+ * pinned. */
+static bool punch_in_place(int descriptor, off64_t offset, off64_t size)
 {
-	bool begun = mode & FALLOC_FL_PUNCH_HOLE && file_begin(descriptor);
-	int result = real()->fallocate(descriptor, mode, offset, size);
+	uint64_t first = (uint64_t)offset, length = (uint64_t)size;
+	struct mapping m = {.end = 0};
+	struct stat file;
 
+	if (offset < 0 || size <= 0 || (first | length) % LUV_PAGE_SIZE ||
+	    !pins_touch(0, UINTPTR_MAX) || fstat(descriptor, &file) < 0)
+		return false;
+	while (mapping_of_file(m.end, file.st_dev, file.st_ino, &m)) {
+		uintptr_t at = m.begin + (first - m.offset);
+
+		if (!m.shared || first < m.offset ||
+		    first - m.offset + length > m.end - m.begin || !pins_hold(at, length))
+			continue;
+		memset((void *)at, 0, length);
+		return true;
+	}
+	return false;
+}
+
+static int change_file(__typeof__(fallocate64) *system, int descriptor, int mode,
+		       off64_t offset, off64_t size)
+{
+	bool begun;
+	int result;
+
+	if (!(mode & FALLOC_FL_PUNCH_HOLE))
+		return system(descriptor, mode, offset, size);
+	if (punch_in_place(descriptor, offset, size))
+		return 0;
+	begun = file_begin(descriptor);
+	result = system(descriptor, mode, offset, size);
 	change_end(begun);
 	return result;
 }
 
+EXPORT int fallocate(int descriptor, int mode, off_t offset, off_t size)
+{
+	return change_file(real()->fallocate, descriptor, mode, offset, size);
+}
+
 EXPORT int fallocate64(int descriptor, int mode, off64_t offset, off64_t size)
 {
-	bool begun = mode & FALLOC_FL_PUNCH_HOLE && file_begin(descriptor);
-	int result = real()->fallocate64(descriptor, mode, offset, size);
-
-	change_end(begun);
-	return result;
+	return change_file(real()->fallocate64, descriptor, mode, offset, size);
 }
 
 EXPORT int ftruncate(int descriptor, off_t size)
