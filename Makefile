@@ -2,6 +2,7 @@
 #
 #   make         the hypervisor and the dom0 tools, into build/
 #   make demo    a test machine that boots Debian as dom0 (see README.md)
+#   make bench   measured against KVM and Xen (docs/performance.md)
 #   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
 #
@@ -152,6 +153,39 @@ guest-tests: $(B)/guest/guest-tests
 # On dom0's disk, beside the tool.
 $(B)/user/luvalley-loop: $(B)/examples/luvalley-loop
 	cp $< $@
+
+# --- measuring ------------------------------------------------------------------------------
+
+# Programs for the measured systems' initramfs; docs/performance.md.
+BENCH := $(B)/bench/bench-dom0 $(B)/bench/bench-kvm $(B)/bench/bench-luv
+BENCH_CFLAGS := $(USER_CFLAGS) -Itests
+
+$(B)/tests/bench/%.c.o: tests/bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(BENCH_CFLAGS) -c $< -o $@
+
+$(B)/tests/bench/%.S.o: tests/bench/%.S Makefile
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$(CC) -MMD -MP -Itests -c $< -o $@
+
+$(B)/bench/bench-%: $(B)/tests/bench/%.c.o $(B)/tests/bench/guest.c.o $(B)/tests/bench/guest.S.o $(B)/user/libluvalley.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(CC) -static -pthread $^ -luring -o $@
+
+.PHONY: bench bench-compare bench-programs
+bench-programs: all $(BENCH)
+
+bench:
+	tools/packages build machine bench
+	$(MAKE) bench-programs
+	tools/bench/run --build $(B)
+
+# make bench-compare BASE=an-older-bench.json
+bench-compare:
+	tools/bench/compare $(BASE) $(B)/bench.json
 
 # --- the demo
 

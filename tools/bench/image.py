@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the measured systems boot: Debian's kernel, an initramfs of ours, Xen's image.
+
+Kernel and modules are those of the test machine's disk (tools/disk); Xen is Debian's package, unpacked
+and not installed. The same files give the same bytes, so that every system unpacks the same initramfs.
+"""
+
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import stat
+import subprocess
+import tempfile
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parents[1]
+TESTS = TOOLS.parent / "tests/bench"
+PARTITION_START = 1 << 20
+XEN_PACKAGE = "xen-hypervisor-4.17-amd64"
+MODULES = "kvm_amd"
+BUSYBOX = Path("/bin/busybox")
+APPLETS = "sh cat mount insmod grep awk poweroff mkdir sleep seq tr timeout dd echo".split()
+
+
+class Failure(Exception):
+    """A sentence for the user."""
+
+
+def output_of(*command, **keywords):
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, **keywords)
+    if done.returncode:
+        raise Failure(f"{' '.join(map(str, command))} failed: {done.stderr.decode(errors='replace')[-400:]}")
+    return done.stdout
+
+
+class Cpio:
+    """The kernel's "newc" format; owner, times and order are fixed."""
+
+    def __init__(self):
+        self.parts, self.number, self.seen = [], 0, set()
+
+    def add(self, name, mode, data=b"", device=(0, 0)):
+        self.number += 1
+        fields = [self.number, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name) + 1, 0]
+        head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        self.parts += [head, bytes(-len(head) % 4), data, bytes(-len(data) % 4)]
+
+    def directory(self, name):
+        if name in ("", "."):
+            return
+        if name not in self.seen:
+            self.directory(os.path.dirname(name))
+            self.seen.add(name)
+            self.add(name, stat.S_IFDIR | 0o755)
+
+    def file(self, name, data, mode=0o755):
+        if name in self.seen:
+            return
+        self.directory(os.path.dirname(name))
+        self.seen.add(name)
+        self.add(name, stat.S_IFREG | mode, data)
+
+    def link(self, name, target):
+        self.directory(os.path.dirname(name))
+        self.add(name, stat.S_IFLNK | 0o777, target.encode())
+
+    def bytes(self):
+        self.add("TRAILER!!!", 0)
+        return b"".join(self.parts)
+
+
+def libraries(*programs):
+    """The shared libraries that these programs load, with the loader."""
+    found = set()
+    for program in programs:
+        for line in output_of("ldd", program).decode().splitlines():
+            match = re.search(r"(/\S+) \(0x", line)
+            if match:
+                found.add(match[1])
+    return sorted(found)
+
+
+def kernel_version(disk):
+    listed = output_of("debugfs", "-R", "ls -p /usr/lib/modules", disk).decode()
+    return next(name for name in re.findall(r"/([^/]+)//", listed) if name[0].isdigit() and "cloud" not in name)
+
+
+def kernel_modules(disk):
+    """[(name, bytes)] in the order of loading."""
+    top = f"/usr/lib/modules/{kernel_version(disk)}"
+    dependencies = {}
+    for line in output_of("debugfs", "-R", f"cat {top}/modules.dep", disk).decode().splitlines():
+        module, _, needs = line.partition(":")
+        dependencies[Path(module).stem.replace("-", "_")] = [module, *needs.split()]
+    return [(Path(path).name, output_of("debugfs", "-R", f"cat {top}/{path}", disk))
+            for path in reversed(dependencies[MODULES])]
+
+
+def initramfs(disk, programs, more=()):
+    """programs: {name in /bin: file}; more: {path: file}."""
+    archive = Cpio()
+    for name in ("bin", "dev", "proc", "sys", "modules", "tmp"):
+        archive.directory(name)
+    archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    archive.file("init", (TESTS / "init").read_bytes())
+    archive.file("bin/busybox", BUSYBOX.read_bytes())
+    for applet in APPLETS:
+        archive.link(f"bin/{applet}", "busybox")
+    modules = kernel_modules(disk)
+    archive.file("modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
+    for name, data in modules:
+        archive.file(f"modules/{name}", data)
+    files = {f"bin/{name}": path for name, path in programs.items()} | dict(more)
+    for name, path in sorted(files.items()):
+        archive.file(name, Path(path).read_bytes())
+    dynamic = [path for path in files.values() if b"/ld-linux-x86-64.so.2" in Path(path).read_bytes()[:4096]]
+    for library in libraries(*dynamic):
+        archive.file(library.lstrip("/"), Path(library).read_bytes())
+    return archive.bytes()
+
+
+def xen_image(cache):
+    """Xen's hypervisor out of Debian's package. Raises Failure where there is none."""
+    image = cache / "xen"
+    if image.exists():
+        return image
+    with tempfile.TemporaryDirectory() as folder:
+        output_of("apt-get", "-q", "download", XEN_PACKAGE, cwd=folder)
+        package, = Path(folder).glob("*.deb")
+        output_of("dpkg-deb", "-x", package, Path(folder, "tree"))
+        packed = sorted(Path(folder, "tree/boot").glob("xen-*.gz"))
+        if not packed:
+            raise Failure(f"{XEN_PACKAGE} holds no /boot/xen-*.gz")
+        unfinished = cache / "xen.new"
+        unfinished.write_bytes(gzip.decompress(packed[0].read_bytes()))
+        unfinished.rename(image)
+        shutil.copy(packed[0], cache / "xen.gz")
+    return image
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()[:16]
