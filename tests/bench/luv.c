@@ -250,6 +250,7 @@ static void crowd(unsigned vms, unsigned cpus)
 static void spin(const struct machine *machine, const char *name)
 {
 	if (!strcmp(name, "luv-call")) {
+		printf("@spinning\n");
 		for (;;)
 			luv_query(LUV_QUERY_CPUS);
 	}
