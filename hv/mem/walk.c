@@ -28,6 +28,8 @@ struct paging {
 	bool long_mode;
 	u64 cr3_table;	   /* the bits of CR3 that hold the table's address */
 	u64 physical_mask; /* address bits that the CPU has */
+	u64 reserved;	   /* in every entry of 8 bytes */
+	u64 rights, denial; /* bits that every entry must have, must not have */
 	const struct walk_cpu *cpu;
 };
 
@@ -65,7 +67,16 @@ static const struct paging paging_5_level = {
     .cr3_table = BITS(12, 51),
 };
 
-static struct paging paging_of(const struct walk_cpu *cpu)
+/* What `need` asks of entries other than PDPTEs, which have neither rights nor an accessed bit (SDM 3A 4.4.1). */
+static void set_rights(struct paging *paging, u32 need)
+{
+	paging->rights = need & WALK_COLD ? 0 : ENTRY_A;
+	paging->rights |= need & WALK_WRITE ? ENTRY_RW : 0;
+	paging->rights |= need & WALK_USER ? ENTRY_US : 0;
+	paging->denial = need & WALK_EXEC ? ENTRY_NX : 0;
+}
+
+static struct paging paging_of(const struct walk_cpu *cpu, u32 need)
 {
 	unsigned bits = cpu->physical_bits < 32 ? 32 : min_u64(cpu->physical_bits, 52);
 	struct paging paging;
@@ -75,6 +86,11 @@ static struct paging paging_of(const struct walk_cpu *cpu)
 	else
 		paging = cpu->cr4 & CR4_PAE ? paging_pae : paging_32;
 	paging.physical_mask = BIT(bits) - 1;
+	/* Above the address, long mode ignores bits 62:52; PAE reserves them (SDM 3A 4.4.2). */
+	paging.reserved = BITS(0, paging.long_mode ? 51 : 62) & ~paging.physical_mask;
+	if (!(cpu->efer & EFER_NXE))
+		paging.reserved |= ENTRY_NX;
+	set_rights(&paging, need);
 	paging.cpu = cpu;
 	return paging;
 }
@@ -84,9 +100,14 @@ static bool is_pdpte(const struct paging *paging, unsigned level)
 	return !paging->long_mode && level == 3;
 }
 
+static unsigned leaf_shift(const struct paging *paging, unsigned level)
+{
+	return PAGE_SHIFT + paging->index_bits * (level - 1);
+}
+
 static u64 leaf_size(const struct paging *paging, unsigned level)
 {
-	return PAGE_SIZE << (paging->index_bits * (level - 1));
+	return BIT(leaf_shift(paging, level));
 }
 
 static bool linear_valid(const struct paging *paging, u64 at)
@@ -127,12 +148,9 @@ static u64 reserved_bits(const struct paging *paging, unsigned level, bool leaf)
 
 	if (paging->entry_size == 4)
 		return reserved_32(paging, leaf, level);
-	/* Above the address, long mode ignores bits 62:52; PAE reserves them (SDM 3A 4.4.2). */
-	reserved = BITS(0, paging->long_mode ? 51 : 62) & ~paging->physical_mask;
-	if (!(paging->cpu->efer & EFER_NXE) || is_pdpte(paging, level))
-		reserved |= ENTRY_NX;
+	reserved = paging->reserved;
 	if (is_pdpte(paging, level))
-		return reserved | PDPTE_RESERVED;
+		return reserved | ENTRY_NX | PDPTE_RESERVED;
 	if (level >= 4)
 		reserved |= ENTRY_PS;
 	if (leaf && level > 1) /* bit 12 is the PAT bit */
@@ -140,26 +158,24 @@ static u64 reserved_bits(const struct paging *paging, unsigned level, bool leaf)
 	return reserved;
 }
 
-/* A PDPTE has neither rights nor an accessed bit (SDM 3A 4.4.1). */
-static bool grants(u64 entry, bool leaf, u32 need)
+static bool grants(const struct paging *paging, u64 entry, bool leaf)
 {
-	if (!(entry & ENTRY_A) && !(need & WALK_COLD))
-		return false;
-	if ((need & WALK_WRITE) && (!(entry & ENTRY_RW) || (leaf && !(entry & ENTRY_D))))
-		return false;
-	if ((need & WALK_USER) && !(entry & ENTRY_US))
-		return false;
-	return !(need & WALK_EXEC) || !(entry & ENTRY_NX);
+	u64 rights = paging->rights;
+
+	/* The leaf holds the dirty bit. */
+	if (leaf && rights & ENTRY_RW)
+		rights |= ENTRY_D;
+	return (entry & rights) == rights && !(entry & paging->denial);
 }
 
 static enum walk_status check_entry(const struct paging *paging, unsigned level, bool leaf,
-				    u64 entry, u32 need)
+				    u64 entry)
 {
 	if (!(entry & ENTRY_P))
 		return WALK_FAULT;
 	if (entry & reserved_bits(paging, level, leaf))
 		return WALK_RESERVED;
-	if (!is_pdpte(paging, level) && !grants(entry, leaf, need))
+	if (!is_pdpte(paging, level) && !grants(paging, entry, leaf))
 		return WALK_FAULT;
 	return WALK_OK;
 }
@@ -191,7 +207,7 @@ static u64 entry_address(const struct paging *paging, unsigned level, bool leaf,
 enum walk_status walk_gva(const struct walk_memory *memory, const struct walk_cpu *cpu,
 			  gva_t at, u32 need, struct walk_result *result)
 {
-	struct paging paging = paging_of(cpu);
+	struct paging paging = paging_of(cpu, need);
 	u64 table = cpu->cr3 & paging.cr3_table & paging.physical_mask;
 
 	if (!(cpu->cr0 & CR0_PG)) {
@@ -202,7 +218,7 @@ enum walk_status walk_gva(const struct walk_memory *memory, const struct walk_cp
 		return WALK_NOT_CANONICAL;
 	for (unsigned level = paging.levels;; level--) {
 		u64 size = leaf_size(&paging, level);
-		u64 index = at.addr / size % BIT(paging.index_bits);
+		u64 index = (at.addr >> leaf_shift(&paging, level)) & (BIT(paging.index_bits) - 1);
 		enum walk_status status;
 		u64 entry;
 		bool leaf;
@@ -211,14 +227,14 @@ enum walk_status walk_gva(const struct walk_memory *memory, const struct walk_cp
 				&entry))
 			return WALK_NOT_RAM;
 		leaf = is_leaf(&paging, level, entry);
-		status = check_entry(&paging, level, leaf, entry, need);
+		status = check_entry(&paging, level, leaf, entry);
 		if (status != WALK_OK) {
 			result->entry = entry;
 			return status;
 		}
 		table = entry_address(&paging, level, leaf, entry);
 		if (leaf) {
-			*result = (struct walk_result){gpa(table + at.addr % size), size, 0};
+			*result = (struct walk_result){gpa(table + (at.addr & (size - 1))), size, 0};
 			return WALK_OK;
 		}
 	}
