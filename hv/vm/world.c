@@ -186,12 +186,17 @@ static void dom0_fpu_restore(struct cpu *cpu)
 
 /* --- debug registers and MSRs --------------------------------------------------------------- */
 
-static void debug_load(const u64 dr[4])
+/* Writing them is slow, and most often there is nothing to change. */
+static void debug_load(const u64 now[4], const u64 dr[4])
 {
-	write_dr0(dr[0]);
-	write_dr1(dr[1]);
-	write_dr2(dr[2]);
-	write_dr3(dr[3]);
+	if (now[0] != dr[0])
+		write_dr0(dr[0]);
+	if (now[1] != dr[1])
+		write_dr1(dr[1]);
+	if (now[2] != dr[2])
+		write_dr2(dr[2]);
+	if (now[3] != dr[3])
+		write_dr3(dr[3]);
 }
 
 static void debug_save(u64 dr[4])
@@ -253,7 +258,7 @@ bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 	}
 	set_xcr0(has.xcr0, guest->guest->xcr0);
 	debug_save(cpu->dom0_dr);
-	debug_load(guest->guest->dr);
+	debug_load(cpu->dom0_dr, guest->guest->dr);
 	msrs_enter(&cpu->dom0_msrs, guest->guest);
 	dom0->ops->switch_out(dom0);
 	if (guest->dirty)
@@ -273,7 +278,7 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 	dom0->ops->switch_in(dom0);
 	msrs_leave(&cpu->dom0_msrs, &guest->guest->spec_ctrl, &guest->guest->tsc_aux);
 	debug_save(guest->guest->dr);
-	debug_load(cpu->dom0_dr);
+	debug_load(guest->guest->dr, cpu->dom0_dr);
 	if (has.xsave) {
 		/* The guest may have changed it where XSETBV does not exit. */
 		guest->guest->xcr0 = xgetbv();
@@ -286,11 +291,12 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 void world_abandon(struct vcpu *dom0)
 {
 	struct cpu *cpu = dom0->cpu;
-	u64 ignored;
+	u64 ignored, now[4];
 
 	dom0->ops->switch_in(dom0);
 	msrs_leave(&cpu->dom0_msrs, &ignored, &ignored);
-	debug_load(cpu->dom0_dr);
+	debug_save(now);
+	debug_load(now, cpu->dom0_dr);
 	if (has.xsave)
 		xsetbv(cpu->dom0_xcr0);
 }
