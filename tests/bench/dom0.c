@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dom0's own work in instructions, or, with "stamp", the instructions since power-on.
+ * dom0's own work in instructions, or, with "stamp" or "tsc", the instructions since power-on.
  *
- *     bench-dom0 [stamp | exit]
+ *     bench-dom0 [stamp | tsc | exit]
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -155,6 +155,10 @@ int main(int count, char **words)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (count > 1 && !strcmp(words[1], "exit"))
 		return 0;
+	if (count > 1 && !strcmp(words[1], "tsc")) {
+		printf("%llu\n", (unsigned long long)ticks());
+		return 0;
+	}
 	if (count > 1 && !strcmp(words[1], "stamp")) {
 		bench_row("power-on-to-init", (double)ticks());
 		return 0;

@@ -47,12 +47,15 @@ struct row {
 
 static const struct row plain_rows[] = {
     ROW("cpuid", cpuid),
-    ROW("rdmsr", rdmsr_efer),
     ROW("out", out),
+    ROW("hlt", halt),
+    ROW("rdmsr", rdmsr_efer),
     ROW("in", in),
     ROW("mmio-write", store, .rdi = GUEST_MMIO),
     ROW("mmio-read", fetch, .rdi = GUEST_MMIO),
-    ROW("hlt", halt),
+};
+
+static const struct row event_rows[] = {
     ROW("out-event", out_event),
     ROW("mmio-event", store, .rdi = GUEST_MMIO_EVENT),
 };
@@ -76,6 +79,7 @@ static const struct row xapic_rows[] = {
 
 static int kvm;
 static double empty; /* ticks of the loop itself */
+static char suffix[40]; /* of rows' names, with more VMs or vCPUs */
 
 static int must(int result, const char *what)
 {
@@ -269,8 +273,22 @@ static void measure(const struct machine *machine, const struct row *rows, size_
 
 	empty = 0;
 	empty = least(machine, &nothing) - 1;
+	for (size_t i = 0; i < count; i++) {
+		char name[80];
+
+		snprintf(name, sizeof(name), "%s%s", rows[i].name, suffix);
+		bench_row(name, least(machine, &rows[i]));
+	}
+}
+
+/* Rows that need what this KVM says it has not. */
+static bool lacks(int capability, const char *what, const struct row *rows, size_t count)
+{
+	if (ioctl(kvm, KVM_CHECK_EXTENSION, capability) > 0)
+		return false;
 	for (size_t i = 0; i < count; i++)
-		bench_row(rows[i].name, least(machine, &rows[i]));
+		bench_missing(rows[i].name, what);
+	return true;
 }
 
 /* Memory that the client has and the guest has not touched. */
@@ -330,10 +348,37 @@ static void crowd(unsigned vms, unsigned cpus)
 	}
 }
 
+#define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
+
+static void measure_events(const struct machine *machine)
+{
+	if (lacks(KVM_CAP_IOEVENTFD, "no KVM_CAP_IOEVENTFD", event_rows, COUNT(event_rows)))
+		return;
+	add_event(machine, GUEST_PORT_EVENT, 1, KVM_IOEVENTFD_FLAG_PIO);
+	add_event(machine, GUEST_MMIO_EVENT, 0, 0);
+	measure(machine, event_rows, COUNT(event_rows));
+}
+
+static void measure_apic(void)
+{
+	static struct machine x2apic, xapic;
+	const char *what = "no KVM_CAP_SPLIT_IRQCHIP";
+	bool lacking = lacks(KVM_CAP_SPLIT_IRQCHIP, what, apic_rows, COUNT(apic_rows));
+
+	lacking |= lacks(KVM_CAP_SPLIT_IRQCHIP, what, xapic_rows, COUNT(xapic_rows));
+	if (lacking)
+		return;
+	new_machine(&x2apic, true, false);
+	start_second(&x2apic);
+	measure(&x2apic, apic_rows, COUNT(apic_rows));
+	new_machine(&xapic, true, true);
+	measure(&xapic, xapic_rows, COUNT(xapic_rows));
+}
+
 int main(int count, char **words)
 {
 	unsigned vms = count > 1 ? (unsigned)atoi(words[1]) : 1, cpus = count > 2 ? (unsigned)atoi(words[2]) : 1;
-	struct machine machine, x2apic, xapic;
+	struct machine machine;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	kvm = must(open("/dev/kvm", O_RDWR), "open /dev/kvm");
@@ -341,20 +386,15 @@ int main(int count, char **words)
 	new_machine(&machine, false, false);
 	for (unsigned cpu = 1; cpu < cpus; cpu++)
 		new_cpu(&machine, cpu, &machine.run1);
-	if (vms > 1 || cpus > 1) {
+	if (count > 1) {
+		snprintf(suffix, sizeof(suffix), "/%uvm/%uvcpu", vms, cpus);
 		measure(&machine, plain_rows, 3);
 		return 0;
 	}
-	add_event(&machine, GUEST_PORT_EVENT, 1, KVM_IOEVENTFD_FLAG_PIO);
-	add_event(&machine, GUEST_MMIO_EVENT, 0, 0);
-	measure(&machine, plain_rows, sizeof(plain_rows) / sizeof(plain_rows[0]));
+	measure(&machine, plain_rows, COUNT(plain_rows));
+	measure_events(&machine);
 	measure_touch(&machine, "touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);
 	measure_touch(&machine, "touch-2m", 2, GUEST_FRESH + FRESH_4K, FRESH_2M, 2u << 20);
-
-	new_machine(&x2apic, true, false);
-	start_second(&x2apic);
-	measure(&x2apic, apic_rows, sizeof(apic_rows) / sizeof(apic_rows[0]));
-	new_machine(&xapic, true, true);
-	measure(&xapic, xapic_rows, sizeof(xapic_rows) / sizeof(xapic_rows[0]));
+	measure_apic();
 	return 0;
 }

@@ -290,12 +290,12 @@ int main(int count, char **words)
 		spin(&machine, words[2]);
 	empty = least(&machine, &nothing) - 1;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !rows[i].lapic; i++) {
-		if (vms == 1 && cpus == 1)
+		if (count == 1)
 			bench_row(rows[i].name, least(&machine, &rows[i]));
 		else if (i == 0 || i == 2)
 			printf("@row %s/%uvm/%uvcpu %.1f\n", rows[i].name, vms, cpus, least(&machine, &rows[i]));
 	}
-	if (vms > 1 || cpus > 1)
+	if (count > 1)
 		return 0;
 	measure_call();
 	measure_touch(&machine, "luv-touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);

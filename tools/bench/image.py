@@ -99,8 +99,38 @@ def kernel_modules(disk):
             for path in reversed(dependencies[MODULES])]
 
 
+QEMU = Path("/usr/bin/qemu-system-x86_64")
+QEMU_MODULE = Path("/usr/lib/x86_64-linux-gnu/qemu/accel-tcg-x86_64.so")
+FIRMWARE = [Path("/usr/share/seabios/bios-256k.bin"), Path("/usr/share/qemu/linuxboot_dma.bin"),
+            Path("/usr/share/seabios/kvmvapic.bin"), Path("/usr/share/qemu/kvmvapic.bin")]
+GUEST_INIT = b"""#!/bin/busybox sh
+# SPDX-License-Identifier: BSD-2-Clause
+/bin/busybox mkdir -p /proc
+/bin/busybox mount -t proc proc /proc
+/bin/busybox echo GUEST-UP
+/bin/busybox poweroff -f
+"""
+
+
+def guest_initrd():
+    archive = Cpio()
+    for name in ("bin", "dev", "proc"):
+        archive.directory(name)
+    archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    archive.file("bin/busybox", BUSYBOX.read_bytes())
+    archive.file("init", GUEST_INIT)
+    return archive.bytes()
+
+
+def qemu_files(kernel):
+    """{path in the initramfs: file or bytes}: QEMU, its firmware, a kernel and an initrd for its guest."""
+    files = {str(path).lstrip("/"): path for path in (QEMU, QEMU_MODULE)}
+    files |= {f"usr/share/qemu/{path.name}": path for path in FIRMWARE if path.exists()}
+    return files | {"guest/vmlinuz": kernel, "guest/initrd": guest_initrd()}
+
+
 def initramfs(disk, programs, more=()):
-    """programs: {name in /bin: file}; more: {path: file}."""
+    """programs: {name in /bin: file}; more: {path: file or bytes}."""
     archive = Cpio()
     for name in ("bin", "dev", "proc", "sys", "modules", "tmp"):
         archive.directory(name)
@@ -114,9 +144,10 @@ def initramfs(disk, programs, more=()):
     for name, data in modules:
         archive.file(f"modules/{name}", data)
     files = {f"bin/{name}": path for name, path in programs.items()} | dict(more)
-    for name, path in sorted(files.items()):
-        archive.file(name, Path(path).read_bytes())
-    dynamic = [path for path in files.values() if b"/ld-linux-x86-64.so.2" in Path(path).read_bytes()[:4096]]
+    for name, content in sorted(files.items()):
+        archive.file(name, content if isinstance(content, bytes) else Path(content).read_bytes())
+    elves = [path for path in files.values() if isinstance(path, Path)]
+    dynamic = [path for path in elves if path.name.endswith(".so") or b"/ld-linux-" in path.read_bytes()[:4096]]
     for library in libraries(*dynamic):
         archive.file(library.lstrip("/"), Path(library).read_bytes())
     return archive.bytes()
