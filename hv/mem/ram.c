@@ -99,8 +99,8 @@ u64 ram_touches(void)
 
 bool ram_is_dom0(u64 base, u64 size)
 {
-	/* On the path of every page walk: most machines have three ranges. */
-	for (u32 i = 0; i < dom0_ram_count; i++) {
+	/* On the path of every page walk: the large ranges are the last. */
+	for (u32 i = dom0_ram_count; i-- > 0;) {
 		u64 offset = base - dom0_ram[i].base;
 
 		if (offset < dom0_ram[i].size)
