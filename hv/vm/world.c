@@ -225,6 +225,13 @@ static void restore_msr(bool present, u32 msr, u64 *now, u64 old)
 		wrmsr(msr, old);
 }
 
+/* For those that were 0 with the guest, which cannot write to them itself. */
+static void set_again(bool present, u32 msr, u64 old)
+{
+	if (present && old)
+		wrmsr(msr, old);
+}
+
 static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 {
 	/* dom0 must not trace or count in the guest, nor may the guest inherit branch traps. */
@@ -237,14 +244,12 @@ static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 
 static void msrs_leave(const struct dom0_msrs *dom0, u64 *spec_ctrl, u64 *tsc_aux)
 {
-	u64 ignored;
-
 	restore_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
 	if (has.ibpb)
 		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 	restore_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
-	restore_msr(has.xss, MSR_XSS, &ignored, dom0->xss);
-	restore_msr(true, MSR_DEBUGCTL, &ignored, dom0->debugctl);
+	set_again(has.xss, MSR_XSS, dom0->xss);
+	set_again(true, MSR_DEBUGCTL, dom0->debugctl);
 }
 
 bool world_enter(struct vcpu *dom0, struct vcpu *guest)
