@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dom0's own work in instructions, or, with "stamp" or "tsc", the instructions since power-on.
+ * dom0's own work in instructions, or, with "stamp" or "tsc", the instructions since power-on; "storm" sends
+ * interprocessor interrupts for ever.
  *
- *     bench-dom0 [stamp | tsc | exit]
+ *     bench-dom0 [stamp | tsc | storm | exit]
  */
 #define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -141,6 +145,34 @@ static uint64_t do_pipe(unsigned count)
 	return start;
 }
 
+static void run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		bench_fail("two CPUs");
+}
+
+/* Two processes on two CPUs wake each other up for ever, by interprocessor interrupts. */
+static void storm(void)
+{
+	int there[2], back[2];
+	char byte = 0;
+
+	if (pipe(there) || pipe(back))
+		bench_fail("pipe");
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		run_on(1);
+		echo(there[0], back[1], ~0u);
+	}
+	run_on(0);
+	while (write(there[1], &byte, 1) == 1 && read(back[0], &byte, 1) == 1)
+		;
+}
+
 static const struct {
 	const char *name;
 	uint64_t (*run)(unsigned count);
@@ -155,6 +187,10 @@ int main(int count, char **words)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (count > 1 && !strcmp(words[1], "exit"))
 		return 0;
+	if (count > 1 && !strcmp(words[1], "storm")) {
+		storm();
+		return 1;
+	}
 	if (count > 1 && !strcmp(words[1], "tsc")) {
 		printf("%llu\n", (unsigned long long)ticks());
 		return 0;

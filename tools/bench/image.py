@@ -19,7 +19,8 @@ TOOLS = Path(__file__).resolve().parents[1]
 TESTS = TOOLS.parent / "tests/bench"
 PARTITION_START = 1 << 20
 XEN_PACKAGE = "xen-hypervisor-4.17-amd64"
-MODULES = "kvm_amd"
+KVM_MODULES = ["kvm_amd"]
+DISK_MODULES = ["virtio_pci", "virtio_blk"]
 BUSYBOX = Path("/bin/busybox")
 APPLETS = "sh cat mount insmod grep awk poweroff mkdir sleep seq tr timeout dd echo".split()
 
@@ -88,15 +89,17 @@ def kernel_version(disk):
     return next(name for name in re.findall(r"/([^/]+)//", listed) if name[0].isdigit() and "cloud" not in name)
 
 
-def kernel_modules(disk):
+def kernel_modules(disk, names):
     """[(name, bytes)] in the order of loading."""
     top = f"/usr/lib/modules/{kernel_version(disk)}"
     dependencies = {}
     for line in output_of("debugfs", "-R", f"cat {top}/modules.dep", disk).decode().splitlines():
         module, _, needs = line.partition(":")
         dependencies[Path(module).stem.replace("-", "_")] = [module, *needs.split()]
-    return [(Path(path).name, output_of("debugfs", "-R", f"cat {top}/{path}", disk))
-            for path in reversed(dependencies[MODULES])]
+    order = []
+    for name in names:
+        order += [path for path in reversed(dependencies.get(name, [])) if path not in order]
+    return [(Path(path).name, output_of("debugfs", "-R", f"cat {top}/{path}", disk)) for path in order]
 
 
 QEMU = Path("/usr/bin/qemu-system-x86_64")
@@ -132,17 +135,18 @@ def qemu_files(kernel):
 def initramfs(disk, programs, more=()):
     """programs: {name in /bin: file}; more: {path: file or bytes}."""
     archive = Cpio()
-    for name in ("bin", "dev", "proc", "sys", "modules", "tmp"):
+    for name in ("bin", "dev", "proc", "sys", "tmp"):
         archive.directory(name)
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.file("init", (TESTS / "init").read_bytes())
     archive.file("bin/busybox", BUSYBOX.read_bytes())
     for applet in APPLETS:
         archive.link(f"bin/{applet}", "busybox")
-    modules = kernel_modules(disk)
-    archive.file("modules/order", "".join(f"{name}\n" for name, _ in modules).encode())
-    for name, data in modules:
-        archive.file(f"modules/{name}", data)
+    for folder, names in ("modules", KVM_MODULES), ("disk-modules", DISK_MODULES):
+        modules = kernel_modules(disk, names)
+        archive.file(f"{folder}/order", "".join(f"{name}\n" for name, _ in modules).encode())
+        for name, data in modules:
+            archive.file(f"{folder}/{name}", data)
     files = {f"bin/{name}": path for name, path in programs.items()} | dict(more)
     for name, content in sorted(files.items()):
         archive.file(name, content if isinstance(content, bytes) else Path(content).read_bytes())
