@@ -40,7 +40,7 @@ ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
 ata0-master: type=disk, path="{disk}", mode=flat
 ata0-slave: type=disk, path="{job}", mode=flat
 ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15
-boot: disk
+{chain}boot: disk
 log: "{logs}/bochs.log"
 panic: action=fatal
 port_e9_hack: enabled=1
@@ -82,13 +82,16 @@ class Bochs:
         self.console = self.listener = None
         disk = logs / "disk.img"
         subprocess.run(["cp", "--sparse=always", disks[0], disk], check=True)
+        chain = f'ata1-master: type=disk, path="{logs}/chain.img", mode=flat\n' if disks[2:] else ""
+        for image in disks[2:]:
+            shutil.copy(image, logs / "chain.img")
         com1 = f'mode=file, dev="{logs}/serial.log"'
         if arguments.run is None:
             self.listener = socket.create_server(("127.0.0.1", 0))
             com1 = f"mode=socket-client, dev=127.0.0.1:{self.listener.getsockname()[1]}"
         (logs / "bochsrc").write_text(CONFIGURATION.format(
             bios=BIOS, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS // arguments.smp,
-            megabytes=megabytes(arguments.mem), time=int(time.time()), disk=disk, job=disks[1], logs=logs, com1=com1))
+            megabytes=megabytes(arguments.mem), time=int(time.time()), disk=disk, job=disks[1], chain=chain, logs=logs, com1=com1))
         (logs / "commands").write_text("c\n")  # Debian's Bochs begins in its debugger
         self.deadline = time.monotonic() + arguments.timeout if arguments.timeout else None
 
@@ -128,5 +131,5 @@ class Bochs:
             self.process.kill()
         self.process.wait()
         self.copy_log()
-        for name in "disk.img", "disk.img.lock", "job.tar", "job.tar.lock":
+        for name in "disk.img", "disk.img.lock", "job.tar", "job.tar.lock", "chain.img", "chain.img.lock":
             (self.logs / name).unlink(missing_ok=True)

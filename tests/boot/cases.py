@@ -3,7 +3,7 @@
 
 import subprocess
 
-from boot import checks
+from boot import checks, life
 from boot.machine import TOOLS, Boot, Case, check, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
@@ -102,6 +102,17 @@ CASES = [
          [Boot([checks.example, checks.guest_exits, checks.guest_misuse, checks.guest_restarts,
                 checks.guest_state, checks.cpus_held])],
          at_end=END, seconds=400, slow=True),
+    Case("life, pc, virtio, 2 CPUs", {"append": "crashkernel=160M", "smp": "2", **DIRECT},
+         [Boot([*life.NMI, life.plugged_under_load], life.KEXEC),
+          Boot([life.kernel_of(2, "luvalley.kexec"), *BASIC, life.guest_runs], life.reboot_by("kbd")),
+          Boot([checks.cpus_held], life.reboot_by("pci")),
+          Boot([checks.cpus_held], life.reboot_by("acpi")),
+          Boot([checks.cpus_held], life.PANIC),
+          Boot([checks.cpus_held], life.KDUMP),
+          Boot([life.kernel_of(7, "luvalley.kdump"), life.crash_kernel])],
+         at_end=END, seconds=400),
+    Case("life, q35, virtio, 1 CPU of 2", {"machine": "q35", "append": "maxcpus=1", "smp": "2", **DIRECT},
+         [Boot([life.one_cpu_first, checks.cpus_held])], at_end=END),
     # The checks themselves: where there is no Luvalley, they must say so.
     Case("without Luvalley, pc, virtio, 2 CPUs",
          {"hypervisor": "none", "smp": "2"},
@@ -114,6 +125,16 @@ CASES = [
              checks.guest_restarts))])],
          at_end=[checks.powered_off, must_fail(checks.nothing_unexpected),
                  must_fail(checks.triple_faulted), must_fail(checks.report_on_consoles)]),
+    # A dom0 of our own: callers under every kind of page tables.
+    Case("bare dom0, pc, IDE, 1 CPU",
+         {"boot": "multiboot", "disk": "{build}/bare/disk.img", "disk_bus": "ide", "smp": "1", "mem": "128M"},
+         tap=".", at_end=END, seconds=60),
+    Case("bare dom0, q35, virtio, 5-level paging, 2 CPUs",
+         {"cpu": "la57", "boot": "multiboot", "disk": "{build}/bare/disk.img", "machine": "q35", "smp": "2"},
+         tap=".", at_end=END, seconds=60),
+    Case("bare dom0, without Luvalley",
+         {"hypervisor": "none", "disk": "{build}/bare/disk.img", "smp": "1", "mem": "128M"},
+         tap="raise #UD$", at_end=[checks.powered_off], seconds=60),
     refusal("no AMD-V", "this CPU has no AMD-V (SVM)", cpu="svm-off", boot="multiboot"),
     refusal("no nested paging", "has no nested paging", cpu="no-npt", boot="multiboot"),
     refusal("too little memory", "too little memory: Luvalley needs", mem="64M", boot="multiboot"),
