@@ -36,7 +36,7 @@ class Files:
         big = "guest-boot" in what
         path = self.folder / ("initramfs-qemu" if big else "initramfs")
         programs = {name: self.folder / name for name in PROGRAMS} | {"luvalley": self.build / "user/luvalley"}
-        more = {"usr/local/lib/libluvalley-kvm.so": self.build / "user/libluvalley-kvm.so"}
+        more = {"bin/libluvalley-kvm.so": self.build / "user/libluvalley-kvm.so"}
         if big:
             more |= image.qemu_files(self.guest_kernel)
         data = image.initramfs(self.disk, programs, more)
