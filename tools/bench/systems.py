@@ -92,6 +92,7 @@ FULL = (
     System("kvm", "Debian on KVM", (f"modules,kvm,{many('kvm')}", "modules,guest-boot"), run_bare),
     System("xen", "Debian under Xen", ("dom0",), run_xen, lambda files: files.xen()),
     System("luvalley", "Debian under Luvalley",
-           (f"dom0,luv,{many('luv')},status", STEADY), run_luvalley),
+           (f"dom0,luv,{many('luv')},status",
+            f"face,{many('face')}", "guest-boot-face", "guest-boot-tcg", STEADY), run_luvalley),
 )
 SMOKE = (System("luvalley", "Debian under Luvalley", ("luv-1-1",), run_luvalley, seconds=240),)
