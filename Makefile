@@ -331,7 +331,7 @@ check-rules: all
 check-boot: all $(BOOT_TESTS)
 	tests/run --boot $(B)
 
-test-programs: all $(UNIT_TESTS) $(BOOT_TESTS)
+test-programs: all $(UNIT_TESTS) $(BOOT_TESTS) $(BENCH)
 
 # For tools/check-headers.
 print-hv-compiler:   ; @echo $(CC) $(filter-out -MMD -MP,$(HV_CFLAGS))

@@ -3,6 +3,7 @@
  * Instructions of a guest's round trips on KVM's API, for whoever stands behind /dev/kvm:
  *
  *     bench-kvm [VMS [VCPUS]]    how many VMs exist beside, and vCPUs in each
+ *     bench-kvm spin ROW         one row for ever, for tools/bench/trace
  *
  * Times are read by RDTSC in the guest: under QEMU's -icount a tick is an instruction. Each row is the least of some
  * batches, so that no timer interrupt of dom0's is in it.
@@ -375,15 +376,37 @@ static void measure_apic(void)
 	measure(&xapic, xapic_rows, COUNT(xapic_rows));
 }
 
+/* One program for ever, and where its libraries are. */
+static void spin(const struct machine *machine, const char *name)
+{
+	char line[400];
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	while (maps && fgets(line, sizeof(line), maps))
+		printf("@map %s", line);
+	for (size_t i = 0; i < COUNT(plain_rows); i++) {
+		if (strcmp(name, plain_rows[i].name))
+			continue;
+		guest_load(machine->memory, plain_rows[i].program, plain_rows[i].end);
+		puts("@spinning");
+		run_program(machine, ~0ull, plain_rows[i].rdi, 0);
+	}
+	printf("@failed spin: no row %s\n", name);
+}
+
 int main(int count, char **words)
 {
-	unsigned vms = count > 1 ? (unsigned)atoi(words[1]) : 1, cpus = count > 2 ? (unsigned)atoi(words[2]) : 1;
+	bool spinning = count > 2 && !strcmp(words[1], "spin");
+	unsigned vms = !spinning && count > 1 ? (unsigned)atoi(words[1]) : 1;
+	unsigned cpus = !spinning && count > 2 ? (unsigned)atoi(words[2]) : 1;
 	struct machine machine;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	kvm = must(open("/dev/kvm", O_RDWR), "open /dev/kvm");
 	crowd(vms, cpus);
 	new_machine(&machine, false, false);
+	if (spinning)
+		spin(&machine, words[2]);
 	for (unsigned cpu = 1; cpu < cpus; cpu++)
 		new_cpu(&machine, cpu, &machine.run1);
 	if (count > 1) {

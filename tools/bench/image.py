@@ -21,7 +21,7 @@ PARTITION_START = 1 << 20
 XEN_PACKAGE = "xen-hypervisor-4.17-amd64"
 KVM_MODULES = ["kvm_amd"]
 DISK_MODULES = ["virtio_pci", "virtio_blk"]
-BUSYBOX = Path("/bin/busybox")
+BUSYBOX = "/usr/bin/busybox"  # on dom0's disk, static
 APPLETS = "sh cat mount insmod grep awk poweroff mkdir sleep seq tr timeout dd echo".split()
 
 
@@ -93,13 +93,13 @@ def kernel_modules(disk, names):
     """[(name, bytes)] in the order of loading."""
     top = f"/usr/lib/modules/{kernel_version(disk)}"
     dependencies = {}
-    for line in output_of("debugfs", "-R", f"cat {top}/modules.dep", disk).decode().splitlines():
+    for line in from_disk(disk, f"{top}/modules.dep").decode().splitlines():
         module, _, needs = line.partition(":")
         dependencies[Path(module).stem.replace("-", "_")] = [module, *needs.split()]
     order = []
     for name in names:
         order += [path for path in reversed(dependencies.get(name, [])) if path not in order]
-    return [(Path(path).name, output_of("debugfs", "-R", f"cat {top}/{path}", disk)) for path in order]
+    return [(Path(path).name, from_disk(disk, f"{top}/{path}")) for path in order]
 
 
 QEMU = Path("/usr/bin/qemu-system-x86_64")
@@ -115,21 +115,25 @@ GUEST_INIT = b"""#!/bin/busybox sh
 """
 
 
-def guest_initrd():
+def from_disk(disk, path):
+    return output_of("debugfs", "-R", f"cat {path}", disk)
+
+
+def guest_initrd(busybox):
     archive = Cpio()
     for name in ("bin", "dev", "proc"):
         archive.directory(name)
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    archive.file("bin/busybox", BUSYBOX.read_bytes())
+    archive.file("bin/busybox", busybox)
     archive.file("init", GUEST_INIT)
     return archive.bytes()
 
 
-def qemu_files(kernel):
+def qemu_files(disk, kernel):
     """{path in the initramfs: file or bytes}: QEMU, its firmware, a kernel and an initrd for its guest."""
     files = {str(path).lstrip("/"): path for path in (QEMU, QEMU_MODULE)}
     files |= {f"usr/share/qemu/{path.name}": path for path in FIRMWARE if path.exists()}
-    return files | {"guest/vmlinuz": kernel, "guest/initrd": guest_initrd()}
+    return files | {"guest/vmlinuz": kernel, "guest/initrd": guest_initrd(from_disk(disk, BUSYBOX))}
 
 
 def initramfs(disk, programs, more=()):
@@ -139,7 +143,7 @@ def initramfs(disk, programs, more=()):
         archive.directory(name)
     archive.add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     archive.file("init", (TESTS / "init").read_bytes())
-    archive.file("bin/busybox", BUSYBOX.read_bytes())
+    archive.file("bin/busybox", from_disk(disk, BUSYBOX))
     for applet in APPLETS:
         archive.link(f"bin/{applet}", "busybox")
     for folder, names in ("modules", KVM_MODULES), ("disk-modules", DISK_MODULES):

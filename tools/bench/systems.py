@@ -38,7 +38,7 @@ class Files:
         programs = {name: self.folder / name for name in PROGRAMS} | {"luvalley": self.build / "user/luvalley"}
         more = {"bin/libluvalley-kvm.so": self.build / "user/libluvalley-kvm.so"}
         if big:
-            more |= image.qemu_files(self.guest_kernel)
+            more |= image.qemu_files(self.disk, self.guest_kernel)
         data = image.initramfs(self.disk, programs, more)
         if not path.exists() or path.read_bytes() != data:
             path.write_bytes(data)
