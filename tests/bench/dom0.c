@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dom0's own work in instructions, or, with "stamp" or "tsc", the instructions since power-on; "storm" sends
- * interprocessor interrupts for ever.
+ * dom0's own work in instructions, or, with "stamp" or "tsc", the instructions since power-on;
+ * "storm" sends interprocessor interrupts for ever.
  *
  *     bench-dom0 [stamp | tsc | storm | exit]
  */
@@ -39,7 +39,8 @@ static uint64_t do_getppid(unsigned count)
 
 static char *new_pages(unsigned count)
 {
-	char *memory = mmap(NULL, count * 4096ul, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory = mmap(NULL, count * 4096ul, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (memory == MAP_FAILED || madvise(memory, count * 4096ul, MADV_NOHUGEPAGE))
 		bench_fail("mmap");
@@ -178,8 +179,9 @@ static const struct {
 	uint64_t (*run)(unsigned count);
 	unsigned count;
 } rows[] = {
-    {"dom0-getppid", do_getppid, 10000}, {"dom0-touch", do_touch, 4096}, {"dom0-munmap", do_munmap, 4096},
-    {"dom0-fork", do_fork, 50},		 {"dom0-exec", do_exec, 20},	 {"dom0-pipe", do_pipe, 500},
+    {"dom0-getppid", do_getppid, 10000}, {"dom0-touch", do_touch, 4096},
+    {"dom0-munmap", do_munmap, 4096},	 {"dom0-fork", do_fork, 50},
+    {"dom0-exec", do_exec, 20},		 {"dom0-pipe", do_pipe, 500},
 };
 
 int main(int count, char **words)

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The guests that are measured, and the memory that they run in: identity-mapped, 64-bit, at most 1 GiB, with a
- * GDT and an IDT. The same code runs on KVM's API (kvm.c) and on libluvalley (luv.c).
+ * The guests that are measured, and the memory that they run in: identity-mapped, 64-bit, at
+ * most 1 GiB, with a GDT and an IDT. The same code runs on KVM's API (kvm.c) and on libluvalley
+ * (luv.c).
  */
 #ifndef BENCH_GUEST_H
 #define BENCH_GUEST_H
 
-#define GUEST_PORT	  0x510
-#define GUEST_PORT_EVENT  0x520 /* answered by an ioeventfd */
-#define GUEST_PORT_IRQ	  0x530 /* answered by an interrupt */
-#define GUEST_PORT_END	  0x501
-#define GUEST_VECTOR	  0x40
-#define GUEST_TIMER_TICKS 200000
+#define GUEST_PORT	   0x510
+#define GUEST_PORT_EVENT   0x520 /* answered by an ioeventfd */
+#define GUEST_PORT_IRQ	   0x530 /* answered by an interrupt */
+#define GUEST_PORT_END	   0x501
+#define GUEST_VECTOR	   0x40
+#define GUEST_TIMER_TICKS  200000
 
 #define GUEST_MEMORY	   0x200000
 #define GUEST_PML4	   0x1000
@@ -55,7 +56,8 @@ GUEST_PROGRAM(mmio_eoi);
 GUEST_PROGRAM(mmio_tpr);
 GUEST_PROGRAM(mmio_self_ipi);
 
-/* Page tables, descriptor tables, handlers and vCPU 1's code, in memory of GUEST_MEMORY bytes. */
+/* Page tables, descriptor tables, handlers and vCPU 1's code, in memory of GUEST_MEMORY bytes.
+ */
 void guest_prepare(uint8_t *memory, int xapic);
 
 /* One of the programs above to GUEST_CODE. */

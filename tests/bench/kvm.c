@@ -5,8 +5,8 @@
  *     bench-kvm [VMS [VCPUS]]    how many VMs exist beside, and vCPUs in each
  *     bench-kvm spin ROW         one row for ever, for tools/bench/trace
  *
- * Times are read by RDTSC in the guest: under QEMU's -icount a tick is an instruction. Each row is the least of some
- * batches, so that no timer interrupt of dom0's is in it.
+ * Times are read by RDTSC in the guest: under QEMU's -icount a tick is an instruction. Each row
+ * is the least of some batches, so that no timer interrupt of dom0's is in it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,8 +43,10 @@ struct row {
 	unsigned less; /* ticks that are no work of anybody's */
 };
 
-#define ROW(row, code, ...) \
-	{.name = (row), .program = guest_##code, .end = guest_##code##_end, __VA_ARGS__}
+#define ROW(row, code, ...)                                                                    \
+	{                                                                                      \
+		.name = (row), .program = guest_##code, .end = guest_##code##_end, __VA_ARGS__ \
+	}
 
 static const struct row plain_rows[] = {
     ROW("cpuid", cpuid),
@@ -79,7 +81,7 @@ static const struct row xapic_rows[] = {
 };
 
 static int kvm;
-static double empty; /* ticks of the loop itself */
+static double empty;	/* ticks of the loop itself */
 static char suffix[40]; /* of rows' names, with more VMs or vCPUs */
 
 static int must(int result, const char *what)
@@ -113,7 +115,8 @@ static void add_slot(const struct machine *machine, unsigned slot, uint64_t gpa,
 	    .userspace_addr = (uintptr_t)memory,
 	};
 
-	must(ioctl(machine->vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
+	must(ioctl(machine->vm, KVM_SET_USER_MEMORY_REGION, &region),
+	     "KVM_SET_USER_MEMORY_REGION");
 }
 
 static void set_cpuid(int cpu)
@@ -132,8 +135,8 @@ static void set_cpuid(int cpu)
 
 static void set_registers(const struct machine *machine, int cpu, unsigned index)
 {
-	const struct kvm_segment code = {.limit = ~0u, .selector = 8, .present = 1, .type = 11, .s = 1,
-					 .l = 1, .g = 1};
+	const struct kvm_segment code = {
+	    .limit = ~0u, .selector = 8, .present = 1, .type = 11, .s = 1, .l = 1, .g = 1};
 	struct kvm_segment data = code;
 	struct kvm_sregs s;
 
@@ -241,9 +244,14 @@ static bool answer(const struct machine *machine)
 }
 
 /* Ticks of one run of the program. */
-static uint64_t run_program(const struct machine *machine, uint64_t count, uint64_t rdi, uint64_t r14)
+static uint64_t run_program(const struct machine *machine, uint64_t count, uint64_t rdi,
+			    uint64_t r14)
 {
-	struct kvm_regs r = {.rip = GUEST_CODE, .rflags = 2, .rsi = count, .rdi = rdi, .r14 = r14,
+	struct kvm_regs r = {.rip = GUEST_CODE,
+			     .rflags = 2,
+			     .rsi = count,
+			     .rdi = rdi,
+			     .r14 = r14,
 			     .rsp = GUEST_STACK};
 
 	if (machine->lapic)
@@ -261,7 +269,8 @@ static double least(const struct machine *machine, const struct row *row)
 
 	guest_load(machine->memory, row->program, row->end);
 	for (int i = 0; i < BATCHES; i++) {
-		double ticks = (double)run_program(machine, ITERATIONS, row->rdi, 0) / ITERATIONS;
+		double ticks =
+		    (double)run_program(machine, ITERATIONS, row->rdi, 0) / ITERATIONS;
 
 		best = ticks < best ? ticks : best;
 	}
@@ -293,8 +302,8 @@ static bool lacks(int capability, const char *what, const struct row *rows, size
 }
 
 /* Memory that the client has and the guest has not touched. */
-static void measure_touch(const struct machine *machine, const char *name, unsigned slot, uint64_t gpa,
-			  size_t size, size_t step)
+static void measure_touch(const struct machine *machine, const char *name, unsigned slot,
+			  uint64_t gpa, size_t size, size_t step)
 {
 	size_t pages = size / step / BATCHES;
 	double best = 1e18;
@@ -305,7 +314,8 @@ static void measure_touch(const struct machine *machine, const char *name, unsig
 	for (size_t i = 0; pages && i < BATCHES; i++) {
 		uint64_t ticks = run_program(machine, pages, gpa + i * pages * step, step);
 
-		best = (double)ticks / (double)pages < best ? (double)ticks / (double)pages : best;
+		best =
+		    (double)ticks / (double)pages < best ? (double)ticks / (double)pages : best;
 	}
 	bench_row(name, best - empty);
 }

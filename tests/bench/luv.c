@@ -32,14 +32,20 @@ struct row {
 	bool lapic;
 };
 
-#define ROW(row, code, ...) \
-	{.name = (row), .program = guest_##code, .end = guest_##code##_end, __VA_ARGS__}
+#define ROW(row, code, ...)                                                                    \
+	{                                                                                      \
+		.name = (row), .program = guest_##code, .end = guest_##code##_end, __VA_ARGS__ \
+	}
 
 static const struct row rows[] = {
-    ROW("luv-cpuid", cpuid),	    ROW("luv-rdmsr", rdmsr_efer),
-    ROW("luv-out", out),		    ROW("luv-in", in),
-    ROW("luv-hlt", halt),	    ROW("luv-x2apic-eoi", eoi, .lapic = true),
-    ROW("luv-x2apic-tpr", tpr, .lapic = true),	    ROW("luv-x2apic-self-ipi", self_ipi, .lapic = true),
+    ROW("luv-cpuid", cpuid),
+    ROW("luv-rdmsr", rdmsr_efer),
+    ROW("luv-out", out),
+    ROW("luv-in", in),
+    ROW("luv-hlt", halt),
+    ROW("luv-x2apic-eoi", eoi, .lapic = true),
+    ROW("luv-x2apic-tpr", tpr, .lapic = true),
+    ROW("luv-x2apic-self-ipi", self_ipi, .lapic = true),
 };
 
 static double empty;
@@ -83,10 +89,11 @@ static void add_slot(int vm, unsigned number, uint64_t gpa, void *memory, size_t
 static void add_cpu(const struct machine *machine, unsigned index, struct luv_vcpu_page *page)
 {
 	uint8_t *others = pages(2 * 4096, false);
-	const struct luv_vcpu_create create = {index, (uintptr_t)page, (uintptr_t)others, (uintptr_t)others + 4096};
+	const struct luv_vcpu_create create = {index, (uintptr_t)page, (uintptr_t)others,
+					       (uintptr_t)others + 4096};
 	/* Leaf 1 shows x2APIC and the TSC deadline. */
-	static const struct luv_cpuid_entry table[] = {{.leaf = 0, .eax = 1},
-						       {.leaf = 1, .ecx = 1u << 21 | 1u << 24, .edx = 1u << 9}};
+	static const struct luv_cpuid_entry table[] = {
+	    {.leaf = 0, .eax = 1}, {.leaf = 1, .ecx = 1u << 21 | 1u << 24, .edx = 1u << 9}};
 
 	must(luv_vcpu_create(machine->vm, &create), "luv_vcpu_create");
 	must(luv_vcpu_cpuid(machine->vm, index, table, 2), "luv_vcpu_cpuid");
@@ -158,7 +165,8 @@ static bool answer(const struct machine *machine)
 	}
 }
 
-static void set_start(const struct machine *machine, uint64_t count, uint64_t rdi, uint64_t r14, bool interrupts)
+static void set_start(const struct machine *machine, uint64_t count, uint64_t rdi, uint64_t r14,
+		      bool interrupts)
 {
 	struct luv_vcpu_page *cpu = machine->cpu;
 
@@ -176,8 +184,8 @@ static void set_start(const struct machine *machine, uint64_t count, uint64_t rd
 	cpu->dirty |= LUV_GROUP_GENERAL;
 }
 
-static uint64_t run_program(const struct machine *machine, uint64_t count, uint64_t rdi, uint64_t r14,
-			    bool interrupts)
+static uint64_t run_program(const struct machine *machine, uint64_t count, uint64_t rdi,
+			    uint64_t r14, bool interrupts)
 {
 	set_start(machine, count, rdi, r14, interrupts);
 	while (answer(machine))
@@ -193,15 +201,16 @@ static double least(const struct machine *machine, const struct row *row)
 
 	guest_load(machine->memory, row->program, row->end);
 	for (int i = 0; i < BATCHES; i++) {
-		double ticks = (double)run_program(machine, ITERATIONS, 0, 0, row->lapic) / ITERATIONS;
+		double ticks =
+		    (double)run_program(machine, ITERATIONS, 0, 0, row->lapic) / ITERATIONS;
 
 		best = ticks < best ? ticks : best;
 	}
 	return best - empty;
 }
 
-static void measure_touch(const struct machine *machine, const char *name, unsigned slot, uint64_t gpa,
-			  size_t size, size_t step)
+static void measure_touch(const struct machine *machine, const char *name, unsigned slot,
+			  uint64_t gpa, size_t size, size_t step)
 {
 	size_t count = size / step / BATCHES;
 	double best = 1e18;
@@ -210,7 +219,9 @@ static void measure_touch(const struct machine *machine, const char *name, unsig
 	guest_load(machine->memory, guest_touch, guest_touch_end);
 	/* The first page of each 2 MiB needs a table; a batch without is what a page costs. */
 	for (size_t i = 0; i < BATCHES; i++) {
-		double each = (double)run_program(machine, count, gpa + i * count * step, step, false) / (double)count;
+		double each =
+		    (double)run_program(machine, count, gpa + i * count * step, step, false) /
+		    (double)count;
 
 		best = each < best ? each : best;
 	}
@@ -274,7 +285,8 @@ int main(int count, char **words)
 	static const struct row nothing = ROW("empty", empty);
 	struct machine machine, lapic;
 	uint32_t key[3];
-	const char *why = luv_present() ? luv_key_read(key) : "this system does not run under Luvalley";
+	const char *why =
+	    luv_present() ? luv_key_read(key) : "this system does not run under Luvalley";
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (why) {
@@ -293,7 +305,8 @@ int main(int count, char **words)
 		if (count == 1)
 			bench_row(rows[i].name, least(&machine, &rows[i]));
 		else if (i == 0 || i == 2)
-			printf("@row %s/%uvm/%uvcpu %.1f\n", rows[i].name, vms, cpus, least(&machine, &rows[i]));
+			printf("@row %s/%uvm/%uvcpu %.1f\n", rows[i].name, vms, cpus,
+			       least(&machine, &rows[i]));
 	}
 	if (count > 1)
 		return 0;
