@@ -86,7 +86,7 @@ ROWS = [
     Row("memory-taken", "memory that dom0 lacks", "MemTotal of bare Debian less that of dom0", "",
         unit="KiB"),
     Row("memory-held", "memory held beside the pool", "luvalley status", "", goal=2048 + 48, unit="KiB"),
-    Row("image", "image", "code and read-only data", "", goal=128, unit="KiB"),
+    Row("image", "image", "code and read-only data; KVM: of kvm.ko and kvm-amd.ko; Xen: its whole image", "", goal=128, unit="KiB"),
     Row("lines", "lines of hv/", "no blank or comment lines", "", goal=10000, unit="lines"),
 ]
 BY_NAME = {row.name: row for row in ROWS}
