@@ -160,8 +160,7 @@ void dom0_cpuid_exit(struct vcpu *vcpu)
 	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
 		return;
 	r = leaf >> 8 == LUV_CPUID_BASE >> 8 ? ours(leaf) : filtered(leaf, subleaf);
-	if (leaf == 1 || leaf == 7)
-		vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu_need(vcpu, VCPU_CONTROL);
 	if (leaf == 1)
 		r.ecx = mirror(r.ecx, BIT(27), vcpu->control.cr4, CR4_OSXSAVE);
 	if (leaf == 7 && subleaf == 0)

@@ -7,7 +7,7 @@
 
 bool guest_interruptible(struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_SHADOW);
+	vcpu_need(vcpu, VCPU_CONTROL);
 	return vcpu->rflags & RFLAGS_IF && !vcpu->control.interrupt_shadow;
 }
 
@@ -21,7 +21,7 @@ static bool nmi_ready(struct vcpu *vcpu)
 		guest->nmi_return = 0;
 		vcpu->dirty |= VCPU_INTERCEPTS;
 	}
-	vcpu_need(vcpu, VCPU_SHADOW);
+	vcpu_need(vcpu, VCPU_CONTROL);
 	return !guest->nmi_blocked && !vcpu->control.interrupt_shadow;
 }
 

@@ -33,8 +33,7 @@ static u32 mirror(u32 reg, u64 bit, bool set)
 /* The bits that follow the guest's own registers (APM 3 E.3). */
 static void follow_state(struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid *r)
 {
-	if (leaf == 1 || leaf == 7)
-		vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu_need(vcpu, VCPU_CONTROL);
 	if (leaf == 1) {
 		r->ecx = mirror(r->ecx, BIT(27), vcpu->control.cr4 & CR4_OSXSAVE);
 		r->edx = mirror(r->edx, BIT(9),

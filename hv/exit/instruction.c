@@ -46,9 +46,8 @@ void instruction_retire(struct vcpu *vcpu)
 	if (!vcpu->code64)
 		vcpu->rip = (u32)vcpu->rip;
 	vcpu->rflags &= ~RFLAGS_RF;
-	vcpu_need(vcpu, VCPU_SHADOW);
+	vcpu_need(vcpu, VCPU_CONTROL);
 	if (vcpu->control.interrupt_shadow) {
-		vcpu_need(vcpu, VCPU_CONTROL);
 		vcpu->control.interrupt_shadow = false;
 		vcpu->dirty |= VCPU_CONTROL;
 	}

@@ -62,10 +62,9 @@ static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
 /* Also what an STI just before the call held back must get through. */
 static void restart(struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_SHADOW);
+	vcpu_need(vcpu, VCPU_CONTROL);
 	if (!vcpu->control.interrupt_shadow)
 		return;
-	vcpu_need(vcpu, VCPU_CONTROL);
 	vcpu->control.interrupt_shadow = false;
 	vcpu->dirty |= VCPU_CONTROL;
 }

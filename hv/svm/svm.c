@@ -527,8 +527,7 @@ static void svm_enter(struct vcpu *vcpu)
 	/* The map may have changed: this exit may have been one too many (msr_pass). */
 	if (vmcb->exit_code == VMEXIT_MSR)
 		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
-	vcpu->control.interrupt_shadow = vmcb->interrupt_shadow & 1;
-	vcpu->valid = VCPU_SHADOW;
+	vcpu->valid = 0;
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vcpu->gpr[GPR_RSP] = vmcb->rsp;
 	vcpu->rip = vmcb->rip;

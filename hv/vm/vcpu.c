@@ -7,11 +7,7 @@
 
 void vcpu_load(struct vcpu *vcpu, u32 groups)
 {
-	/* The shadow alone is there only where `enter` has left it. */
-	if (groups & VCPU_SHADOW)
-		groups |= VCPU_CONTROL & ~vcpu->valid;
-	if (groups & ~VCPU_SHADOW)
-		vcpu->ops->load(vcpu, groups & ~VCPU_SHADOW);
+	vcpu->ops->load(vcpu, groups);
 	vcpu->valid |= groups;
 }
 

@@ -80,7 +80,6 @@ struct vcpu_msrs {
 #define VCPU_SEGMENTS	BIT(1)
 #define VCPU_MSRS	BIT(2)
 #define VCPU_INTERCEPTS BIT(3) /* dirty only: guests' window and exceptions */
-#define VCPU_SHADOW	BIT(5) /* valid only: control.interrupt_shadow, of which most exits need no more */
 #define VCPU_FLUSH	BIT(4) /* dirty only: what the CPU caches of the guest is void, the TLB included */
 
 struct vcpu_exit {
