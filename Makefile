@@ -2,6 +2,7 @@
 #
 #   make         the hypervisor and the dom0 tools, into build/
 #   make demo    a test machine that boots Debian as dom0 (see README.md)
+#   make bench   measured against KVM and Xen (docs/performance.md)
 #   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
 #
@@ -183,6 +184,42 @@ $(B)/user/guest-initramfs: tools/dom0/guest-initramfs
 	@mkdir -p $(@D)
 	cp $< $@
 
+# --- measuring ------------------------------------------------------------------------------
+
+# Programs for the measured systems' initramfs; docs/performance.md.
+BENCH := $(B)/bench/bench-dom0 $(B)/bench/bench-kvm $(B)/bench/bench-luv
+BENCH_CFLAGS := $(USER_CFLAGS) -Itests
+
+$(B)/tests/bench/%.c.o: tests/bench/%.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(BENCH_CFLAGS) -c $< -o $@
+
+$(B)/tests/bench/%.S.o: tests/bench/%.S Makefile
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$(CC) -MMD -MP -Itests -c $< -o $@
+
+# Through the KVM face: a library is loaded before it, so it cannot be static.
+$(B)/bench/bench-kvm: LINKING := -pie
+$(B)/bench/bench-%: LINKING := -static
+$(B)/bench/bench-%: $(B)/tests/bench/%.c.o $(B)/tests/bench/guest.c.o $(B)/tests/bench/guest.S.o $(B)/user/libluvalley.a
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(CC) $(LINKING) -pthread $^ -luring -o $@
+
+.PHONY: bench bench-compare bench-programs
+bench-programs: all $(BENCH)
+
+bench:
+	tools/packages build machine bench
+	$(MAKE) bench-programs
+	tools/bench/run --build $(B)
+
+# make bench-compare BASE=an-older-bench.json
+bench-compare:
+	tools/bench/compare $(BASE) $(B)/bench.json
+
 # --- the demo
 
 demo:
@@ -303,7 +340,7 @@ check-boot: all $(BOOT_TESTS)
 check-svm check-vmx: check-%: all $(BOOT_TESTS)
 	tests/run --boot $(B) --vendor $*
 
-test-programs: all $(UNIT_TESTS) $(BOOT_TESTS)
+test-programs: all $(UNIT_TESTS) $(BOOT_TESTS) $(BENCH)
 
 # For tools/check-headers.
 print-hv-compiler:   ; @echo $(CC) $(filter-out -MMD -MP,$(HV_CFLAGS))

@@ -5,7 +5,6 @@
 #include "exit/access.h"
 #include "exit/insn.h"
 #include "exit/instruction.h"
-#include "lib/string.h"
 #include "vm/guest.h"
 #include "vm/valid.h"
 #include "vm/virt_ops.h"
@@ -16,9 +15,10 @@ struct luv_exit_record *guest_exit(struct vcpu *vcpu, u64 reason)
 	struct luv_exit_record *record = &vcpu->guest->page->exit;
 
 	vcpu->guest->leave = LEAVE_TO_CLIENT;
-	memset(record, 0, sizeof(*record));
-	record->reason = reason;
-	record->instruction_length = vcpu->exit.length;
+	*record = (struct luv_exit_record){
+		.reason = reason,
+		.instruction_length = vcpu->exit.length,
+	};
 	return record;
 }
 

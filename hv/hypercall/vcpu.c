@@ -28,13 +28,18 @@ static bool told_to_stop(const struct guest *guest)
 	       __atomic_load_n(&guest->page->signal, __ATOMIC_RELAXED);
 }
 
-/* What the client wrote since the last time; every word is read once, and taken only once. */
+/* Taken only once, whoever else looks; most often there is nothing, which needs no locked instruction. */
+static u64 take_word(u64 *word)
+{
+	return __atomic_load_n(word, __ATOMIC_RELAXED) ? __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) : 0;
+}
+
+/* What the client wrote since the last time. */
 static s64 take_requests(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	struct luv_vcpu_page *page = guest->page;
-	u64 dirty = __atomic_exchange_n(&page->dirty, 0, __ATOMIC_ACQUIRE);
-	u64 word = __atomic_exchange_n(&page->inject.event, 0, __ATOMIC_RELAXED);
+	u64 dirty = take_word(&page->dirty), word = take_word(&page->inject.event);
 	u64 flags = __atomic_load_n(&page->debug_flags, __ATOMIC_RELAXED);
 	u32 exceptions = (u32)__atomic_load_n(&page->debug_exceptions, __ATOMIC_RELAXED);
 	struct vcpu_event event;

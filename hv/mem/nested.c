@@ -4,6 +4,10 @@
 #define TABLE_ENTRIES 512
 #define HOST_LIMIT    BIT(52) /* APM 2 5.1: the most that an entry can hold */
 
+/* The same in NPT and EPT (APM 2 5.3.3, SDM 3C 28.3.2); an absent entry is 0, and no other is. */
+#define ENTRY_LARGE BIT(7)
+#define ENTRY_TABLE (HOST_LIMIT - PAGE_SIZE)
+
 static u64 load(const u64 *entry)
 {
 	return __atomic_load_n(entry, __ATOMIC_RELAXED);
@@ -36,12 +40,13 @@ static u64 *find_entry(const struct nested *nested, u64 at, unsigned *level)
 	u64 *table = nested->root;
 
 	for (*level = NESTED_LEVELS;; --*level) {
-		u64 *entry = &table[at / nested_level_size(*level) % TABLE_ENTRIES];
+		u64 *entry = &table[(at >> nested_level_shift(*level)) % TABLE_ENTRIES];
 		u64 value = load(entry);
 
-		if (!nested->format->present(value) || nested->format->is_leaf(value, *level))
+		/* Without the format's functions: a walk is on the path of many exits. */
+		if (!value || *level == 1 || value & ENTRY_LARGE)
 			return entry;
-		table = child_table(nested, value, *level);
+		table = nested->pages->to_page(nested->pages, hpa(value & ENTRY_TABLE));
 	}
 }
 

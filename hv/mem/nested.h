@@ -28,9 +28,14 @@
 #define NESTED_LEVELS 4
 #define NESTED_LIMIT  BIT(48) /* guest physical addresses lie below */
 
+static inline unsigned nested_level_shift(unsigned level)
+{
+	return PAGE_SHIFT + 9 * (level - 1);
+}
+
 static inline u64 nested_level_size(unsigned level)
 {
-	return PAGE_SIZE << (9 * (level - 1));
+	return BIT(nested_level_shift(level));
 }
 
 /*

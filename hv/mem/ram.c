@@ -11,11 +11,40 @@
 static const struct mem_map *machine;
 static struct mem_range hidden[HIDDEN_RANGES_MAX];
 static u32 hidden_count;
+/* The machine's RAM without ours, ascending; immutable once dom0 runs. */
+static struct mem_range dom0_ram[MEM_MAP_MAX + HIDDEN_RANGES_MAX];
+static u32 dom0_ram_count;
 static u64 touches; /* atomic */
+
+static void add_dom0_ram(u64 base, u64 end)
+{
+	if (base < end)
+		dom0_ram[dom0_ram_count++] = (struct mem_range){base, end - base, MEM_RAM};
+}
+
+static void find_dom0_ram(void)
+{
+	dom0_ram_count = 0;
+	for (u32 i = 0; i < machine->count; i++) {
+		const struct mem_range *ram = &machine->range[i];
+		u64 base = ram->base, end = ram->base + ram->size;
+
+		if (ram->type != MEM_RAM)
+			continue;
+		for (u32 h = 0; h < hidden_count; h++) {
+			if (!range_overlaps(base, end - base, hidden[h].base, hidden[h].size))
+				continue;
+			add_dom0_ram(base, hidden[h].base);
+			base = min_u64(end, hidden[h].base + hidden[h].size);
+		}
+		add_dom0_ram(base, end);
+	}
+}
 
 void ram_init(const struct mem_map *map)
 {
 	machine = map;
+	find_dom0_ram();
 }
 
 /* Kept sorted, so that the lowest overlap is found first. */
@@ -29,6 +58,7 @@ void ram_hide(hpa_t base, u64 size)
 		hidden[at] = hidden[at - 1];
 	hidden[at] = (struct mem_range){base.addr, size, MEM_RESERVED};
 	hidden_count++;
+	find_dom0_ram();
 }
 
 const struct mem_range *ram_next_hidden(u64 base, u64 size)
@@ -69,7 +99,14 @@ u64 ram_touches(void)
 
 bool ram_is_dom0(u64 base, u64 size)
 {
-	return mem_map_all(machine, base, size, MEM_RAM) && !ram_is_hidden(base, size);
+	/* On the path of every page walk: the large ranges are the last. */
+	for (u32 i = dom0_ram_count; i-- > 0;) {
+		u64 offset = base - dom0_ram[i].base;
+
+		if (offset < dom0_ram[i].size)
+			return size <= dom0_ram[i].size - offset;
+	}
+	return false;
 }
 
 void *ram_dom0(gpa_t address, u64 size)
@@ -79,17 +116,20 @@ void *ram_dom0(gpa_t address, u64 size)
 
 const void *ram_dom0_code(gpa_t address, u64 size)
 {
-	u32 type = mem_map_type(machine, address.addr);
 	u64 page = align_down(address.addr, PAGE_SIZE);
+	u32 type;
 
+	if (ram_is_dom0(address.addr, size))
+		return hpa_to_virt(hpa(address.addr));
 	if (range_within(address.addr, size, 0, MIB)) {
 		if (range_overlaps(address.addr, size, VGA_WINDOW, VGA_WINDOW_SIZE) ||
 		    ram_is_hidden(address.addr, size))
 			return NULL;
 		return hpa_to_virt(hpa(address.addr));
 	}
+	type = mem_map_type(machine, address.addr);
 	if (type != MEM_ACPI && type != MEM_NVS)
-		return ram_dom0(address, size);
+		return NULL;
 	/* Of these only whole pages are mapped (mem/host.c). */
 	if (!range_within(address.addr, size, page, PAGE_SIZE) ||
 	    !mem_map_all(machine, page, PAGE_SIZE, type) || ram_is_hidden(page, PAGE_SIZE))

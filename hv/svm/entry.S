@@ -33,7 +33,9 @@
 	movq 0x78(%rdi), %r15
 	movq 0x38(%rdi), %rdi
 	vmrun %rax
-	xchgq %rdi, (%rsp)
+	/* Not XCHG, which locks the bus. */
+	pushq %rdi
+	movq 8(%rsp), %rdi
 	movq %rcx, 0x08(%rdi)
 	movq %rdx, 0x10(%rdi)
 	movq %rbx, 0x18(%rdi)
@@ -49,6 +51,7 @@
 	movq %r15, 0x78(%rdi)
 	popq %rcx
 	movq %rcx, 0x38(%rdi)
+	popq %rcx
 	.if \guest
 	forget_guest
 	.endif

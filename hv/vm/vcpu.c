@@ -5,14 +5,10 @@
 #include "lib/string.h"
 #include "vm/virt_ops.h"
 
-void vcpu_need(struct vcpu *vcpu, u32 groups)
+void vcpu_load(struct vcpu *vcpu, u32 groups)
 {
-	u32 missing = groups & ~vcpu->valid;
-
-	if (!missing)
-		return;
-	vcpu->ops->load(vcpu, missing);
-	vcpu->valid |= missing;
+	vcpu->ops->load(vcpu, groups);
+	vcpu->valid |= groups;
 }
 
 /* APM 2 8.2.9: an exception of either kind while one of these is delivered makes a double fault. */

@@ -155,7 +155,12 @@ _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a struct vcpu is one page");
 ASSERT_OFFSET(struct vcpu, gpr, 0);
 
 /* Makes the groups of registers readable. */
-void vcpu_need(struct vcpu *vcpu, u32 groups);
+void vcpu_load(struct vcpu *vcpu, u32 groups);
+static inline void vcpu_need(struct vcpu *vcpu, u32 groups)
+{
+	if (groups & ~vcpu->valid)
+		vcpu_load(vcpu, groups & ~vcpu->valid);
+}
 
 /* Raises an exception in the guest at its next entry, on the instruction at rip. */
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);

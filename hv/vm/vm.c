@@ -268,6 +268,7 @@ static s64 slot_replace(struct vm *vm, const struct luv_slot *wanted)
 		return LUV_ERR_AGAIN;
 	}
 	*slot = (struct vm_slot){wanted->gpa, wanted->size, wanted->address, wanted->flags, 0};
+	vm->slots_end = (u32)max_u64(vm->slots_end, wanted->slot + 1);
 	return 0;
 }
 
@@ -301,7 +302,7 @@ bool vm_slot_find(struct vm *vm, gpa_t at, struct vm_slot *slot)
 		*slot = vm->slots[last];
 		return true;
 	}
-	for (u32 i = 0; i < LUV_SLOTS_MAX; i++) {
+	for (u32 i = 0; i < vm->slots_end; i++) {
 		if (!slot_holds(&vm->slots[i], at.addr))
 			continue;
 		__atomic_store_n(&vm->last_slot, i, __ATOMIC_RELAXED);

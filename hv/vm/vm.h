@@ -42,6 +42,7 @@ struct vm {
 	u32 lowest_turn;     /* atomic: whose turn a lowest-priority message is */
 	struct nested nested;		     /* lock */
 	struct vm_slot *slots;		     /* lock; one page */
+	u32 slots_end;			     /* lock: no slot from here on was ever set */
 	struct vcpu *vcpu[LUV_VCPUS_MAX];    /* lock; set once each */
 };
 _Static_assert(sizeof(struct vm) <= PAGE_SIZE, "a struct vm is one page");

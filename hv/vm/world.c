@@ -213,12 +213,17 @@ static void dom0_fpu_restore(struct cpu *cpu)
 
 /* --- debug registers and MSRs --------------------------------------------------------------- */
 
-static void debug_load(const u64 dr[4])
+/* Writing them is slow, and most often there is nothing to change. */
+static void debug_load(const u64 now[4], const u64 dr[4])
 {
-	write_dr0(dr[0]);
-	write_dr1(dr[1]);
-	write_dr2(dr[2]);
-	write_dr3(dr[3]);
+	if (now[0] != dr[0])
+		write_dr0(dr[0]);
+	if (now[1] != dr[1])
+		write_dr1(dr[1]);
+	if (now[2] != dr[2])
+		write_dr2(dr[2]);
+	if (now[3] != dr[3])
+		write_dr3(dr[3]);
 }
 
 static void debug_save(u64 dr[4])
@@ -247,6 +252,13 @@ static void restore_msr(bool present, u32 msr, u64 *now, u64 old)
 		wrmsr(msr, old);
 }
 
+/* For those that were 0 with the guest, which cannot write to them itself. */
+static void set_again(bool present, u32 msr, u64 old)
+{
+	if (present && old)
+		wrmsr(msr, old);
+}
+
 static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 {
 	/* dom0 must not trace or count in the guest, nor may the guest inherit branch traps. */
@@ -260,15 +272,13 @@ static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 
 static void msrs_leave(const struct dom0_msrs *dom0, u64 *spec_ctrl, u64 *tsc_aux)
 {
-	u64 ignored;
-
 	restore_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
 	if (has.ibpb)
 		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 	restore_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
-	restore_msr(has.xss, MSR_XSS, &ignored, dom0->xss);
-	restore_msr(has.counters, MSR_PERF_GLOBAL_CTRL, &ignored, dom0->counters);
-	restore_msr(has.debugctl, MSR_DEBUGCTL, &ignored, dom0->debugctl);
+	set_again(has.xss, MSR_XSS, dom0->xss);
+	set_again(has.counters, MSR_PERF_GLOBAL_CTRL, dom0->counters);
+	set_again(has.debugctl, MSR_DEBUGCTL, dom0->debugctl);
 }
 
 bool world_enter(struct vcpu *dom0, struct vcpu *guest)
@@ -282,7 +292,7 @@ bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 	}
 	set_xcr0(has.xcr0, guest->guest->xcr0);
 	debug_save(cpu->dom0_dr);
-	debug_load(guest->guest->dr);
+	debug_load(cpu->dom0_dr, guest->guest->dr);
 	msrs_enter(&cpu->dom0_msrs, guest->guest);
 	dom0->ops->switch_out(dom0);
 	if (guest->dirty)
@@ -304,7 +314,7 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 	dom0->ops->switch_in(dom0);
 	msrs_leave(&cpu->dom0_msrs, &guest->guest->spec_ctrl, &guest->guest->tsc_aux);
 	debug_save(guest->guest->dr);
-	debug_load(cpu->dom0_dr);
+	debug_load(guest->guest->dr, cpu->dom0_dr);
 	if (has.xsave) {
 		/* The guest may have changed it where XSETBV does not exit. */
 		guest->guest->xcr0 = xgetbv();
@@ -317,11 +327,12 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 void world_abandon(struct vcpu *dom0)
 {
 	struct cpu *cpu = dom0->cpu;
-	u64 ignored;
+	u64 ignored, now[4];
 
 	dom0->ops->switch_in(dom0);
 	msrs_leave(&cpu->dom0_msrs, &ignored, &ignored);
-	debug_load(cpu->dom0_dr);
+	debug_save(now);
+	debug_load(now, cpu->dom0_dr);
 	if (has.xsave)
 		xsetbv(cpu->dom0_xcr0);
 }

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Instructions of a guest's round trips on libluvalley itself, without the KVM face:
+ *
+ *     bench-luv [VMS [VCPUS]]      how many VMs exist beside, and vCPUs in each
+ *     bench-luv spin PROGRAM       one program for ever, for tools/bench/trace
+ */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "bench/guest.h"
+#include "lib/luvalley.h"
+#include "lib/pin.h"
+
+#define BATCHES	   10
+#define ITERATIONS 100
+#define FRESH_4K   (4u << 20)
+#define FRESH_2M   (32u << 20)
+
+struct machine {
+	int vm;
+	uint8_t *memory;
+	struct luv_vcpu_page *cpu;
+};
+
+struct row {
+	const char *name;
+	const uint8_t *program, *end;
+	bool lapic;
+};
+
+#define ROW(row, code, ...)                                                                    \
+	{                                                                                      \
+		.name = (row), .program = guest_##code, .end = guest_##code##_end, __VA_ARGS__ \
+	}
+
+static const struct row rows[] = {
+    ROW("luv-cpuid", cpuid),
+    ROW("luv-rdmsr", rdmsr_efer),
+    ROW("luv-out", out),
+    ROW("luv-in", in),
+    ROW("luv-hlt", halt),
+    ROW("luv-x2apic-eoi", eoi, .lapic = true),
+    ROW("luv-x2apic-tpr", tpr, .lapic = true),
+    ROW("luv-x2apic-self-ipi", self_ipi, .lapic = true),
+};
+
+static double empty;
+static int session;
+
+static int must(int result, const char *what)
+{
+	if (result >= 0)
+		return result;
+	printf("@failed %s: %s\n", what, luv_strerror(result));
+	exit(1);
+}
+
+static void *pages(size_t size, bool huge)
+{
+	const size_t align = 2u << 20;
+	uint8_t *memory = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const char *why = "no memory is left";
+
+	if (memory == MAP_FAILED)
+		bench_fail("mmap");
+	memory += align - (uintptr_t)memory % align;
+	if (madvise(memory, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+		bench_fail("madvise");
+	memset(memory, 0, size);
+	if (luv_pin(memory, size, &why) == 0)
+		return memory;
+	printf("@failed pin: %s\n", why);
+	exit(1);
+}
+
+static void add_slot(int vm, unsigned number, uint64_t gpa, void *memory, size_t size)
+{
+	const struct luv_slot slot = {
+	    .slot = number, .gpa = gpa, .size = size, .address = (uintptr_t)memory};
+
+	must(luv_slot_set(vm, &slot), "luv_slot_set");
+}
+
+static void add_cpu(const struct machine *machine, unsigned index, struct luv_vcpu_page *page)
+{
+	uint8_t *others = pages(2 * 4096, false);
+	const struct luv_vcpu_create create = {index, (uintptr_t)page, (uintptr_t)others,
+					       (uintptr_t)others + 4096};
+	/* Leaf 1 shows x2APIC and the TSC deadline. */
+	static const struct luv_cpuid_entry table[] = {
+	    {.leaf = 0, .eax = 1}, {.leaf = 1, .ecx = 1u << 21 | 1u << 24, .edx = 1u << 9}};
+
+	must(luv_vcpu_create(machine->vm, &create), "luv_vcpu_create");
+	must(luv_vcpu_cpuid(machine->vm, index, table, 2), "luv_vcpu_cpuid");
+}
+
+static void set_registers(struct luv_vcpu_page *cpu, bool lapic)
+{
+	const struct luv_segment code = {.limit = ~0u, .selector = 8, .attributes = 0xa9b},
+				 data = {.limit = ~0u, .selector = 16, .attributes = 0xc93};
+
+	for (int i = LUV_ES; i <= LUV_GS; i++)
+		cpu->segment[i] = i == LUV_CS ? code : data;
+	cpu->gdt_base = GUEST_GDT;
+	cpu->gdt_limit = 23;
+	cpu->idt_base = GUEST_IDT;
+	cpu->idt_limit = 0x7ff;
+	cpu->cr0 = 0x80000033;
+	cpu->cr3 = GUEST_PML4;
+	cpu->cr4 = 0x220;
+	cpu->efer = 0x500;
+	if (lapic)
+		cpu->msr[LUV_MSR_APIC_BASE] |= 0xc00;
+	cpu->dirty = LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS | LUV_GROUP_MSRS;
+}
+
+static void enable_apic(int vm)
+{
+	uint8_t registers[LUV_LAPIC_SIZE];
+	const uint32_t spurious = 0x1ff;
+
+	must(luv_vcpu_sync(vm, 0), "luv_vcpu_sync");
+	must(luv_lapic_read(vm, 0, registers), "luv_lapic_read");
+	memcpy(registers + 0xf0, &spurious, sizeof(spurious));
+	must(luv_lapic_write(vm, 0, registers), "luv_lapic_write");
+}
+
+static void new_machine(struct machine *machine, bool lapic)
+{
+	const struct luv_vm_create create = {.flags = lapic ? LUV_VM_LAPIC : 0,
+					     .owner_page = (uintptr_t)pages(4096, false)};
+
+	machine->memory = pages(GUEST_MEMORY, false);
+	machine->cpu = pages(4096, false);
+	guest_prepare(machine->memory, 0);
+	machine->vm = must(luv_vm_create(session, &create), "luv_vm_create");
+	add_slot(machine->vm, 0, 0, machine->memory, GUEST_MEMORY);
+	add_cpu(machine, 0, machine->cpu);
+	machine->cpu->wanted = LUV_GROUPS_ALL;
+	must(luv_vcpu_sync(machine->vm, 0), "luv_vcpu_sync");
+	set_registers(machine->cpu, lapic);
+	if (lapic)
+		enable_apic(machine->vm);
+}
+
+/* The client's whole work for an exit. False at the guest's end. */
+static bool answer(const struct machine *machine)
+{
+	const struct luv_exit_record *exit = &machine->cpu->exit;
+
+	must(luv_vcpu_run(machine->vm, 0, machine->cpu), "luv_vcpu_run");
+	switch (exit->reason) {
+	case LUV_RUN_IO:
+		return exit->io.port != GUEST_PORT_END;
+	case LUV_RUN_HLT:
+		return true;
+	default:
+		printf("@failed exit: reason %u\n", (unsigned)exit->reason);
+		_Exit(1);
+	}
+}
+
+static void set_start(const struct machine *machine, uint64_t count, uint64_t rdi, uint64_t r14,
+		      bool interrupts)
+{
+	struct luv_vcpu_page *cpu = machine->cpu;
+
+	/* Behind the last OUT, and with all of the group in the page. */
+	cpu->wanted = LUV_GROUP_GENERAL;
+	must(luv_vcpu_sync(machine->vm, 0), "luv_vcpu_sync");
+	cpu->wanted = 0;
+	memset(cpu->general, 0, sizeof(cpu->general));
+	cpu->general[LUV_RSI] = count;
+	cpu->general[LUV_RDI] = rdi;
+	cpu->general[LUV_R14] = r14;
+	cpu->general[LUV_RSP] = GUEST_STACK;
+	cpu->rip = GUEST_CODE;
+	cpu->rflags = interrupts ? 0x202 : 2;
+	cpu->dirty |= LUV_GROUP_GENERAL;
+}
+
+static uint64_t run_program(const struct machine *machine, uint64_t count, uint64_t rdi,
+			    uint64_t r14, bool interrupts)
+{
+	set_start(machine, count, rdi, r14, interrupts);
+	while (answer(machine))
+		;
+	machine->cpu->wanted = LUV_GROUP_GENERAL;
+	must(luv_vcpu_sync(machine->vm, 0), "luv_vcpu_sync");
+	return machine->cpu->general[LUV_R9];
+}
+
+static double least(const struct machine *machine, const struct row *row)
+{
+	double best = 1e18;
+
+	guest_load(machine->memory, row->program, row->end);
+	for (int i = 0; i < BATCHES; i++) {
+		double ticks =
+		    (double)run_program(machine, ITERATIONS, 0, 0, row->lapic) / ITERATIONS;
+
+		best = ticks < best ? ticks : best;
+	}
+	return best - empty;
+}
+
+static void measure_touch(const struct machine *machine, const char *name, unsigned slot,
+			  uint64_t gpa, size_t size, size_t step)
+{
+	size_t count = size / step / BATCHES;
+	double best = 1e18;
+
+	add_slot(machine->vm, slot, gpa, pages(size, step > 4096), size);
+	guest_load(machine->memory, guest_touch, guest_touch_end);
+	/* The first page of each 2 MiB needs a table; a batch without is what a page costs. */
+	for (size_t i = 0; i < BATCHES; i++) {
+		double each =
+		    (double)run_program(machine, count, gpa + i * count * step, step, false) /
+		    (double)count;
+
+		best = each < best ? each : best;
+	}
+	bench_row(name, best - empty);
+}
+
+/* The bare call: into the hypervisor and back, with nothing to do there. */
+static void measure_call(void)
+{
+	double best = 1e18;
+
+	for (int i = 0; i < BATCHES; i++) {
+		uint64_t start = __builtin_ia32_rdtsc();
+		double each;
+
+		for (int n = 0; n < ITERATIONS; n++)
+			luv_query(LUV_QUERY_CPUS);
+		each = (double)(__builtin_ia32_rdtsc() - start) / ITERATIONS;
+		best = each < best ? each : best;
+	}
+	bench_row("luv-call", best);
+}
+
+static void crowd(unsigned vms, unsigned cpus)
+{
+	for (unsigned i = 1; i < vms; i++) {
+		struct machine other;
+
+		new_machine(&other, false);
+		for (unsigned cpu = 1; cpu < cpus; cpu++)
+			add_cpu(&other, cpu, pages(4096, false));
+		guest_load(other.memory, guest_out, guest_out_end);
+		run_program(&other, 1, 0, 0, false);
+	}
+}
+
+static void spin(const struct machine *machine, const char *name)
+{
+	if (!strcmp(name, "luv-call")) {
+		printf("@spinning\n");
+		for (;;)
+			luv_query(LUV_QUERY_CPUS);
+	}
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (strcmp(name, rows[i].name))
+			continue;
+		guest_load(machine->memory, rows[i].program, rows[i].end);
+		set_start(machine, ~0ull, 0, 0, rows[i].lapic);
+		printf("@spinning\n");
+		for (;;)
+			answer(machine);
+	}
+	printf("@failed spin: no row %s\n", name);
+}
+
+int main(int count, char **words)
+{
+	bool spinning = count > 2 && !strcmp(words[1], "spin");
+	unsigned vms = !spinning && count > 1 ? (unsigned)atoi(words[1]) : 1;
+	unsigned cpus = !spinning && count > 2 ? (unsigned)atoi(words[2]) : 1;
+	static const struct row nothing = ROW("empty", empty);
+	struct machine machine, lapic;
+	uint32_t key[3];
+	const char *why =
+	    luv_present() ? luv_key_read(key) : "this system does not run under Luvalley";
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (why) {
+		printf("@failed key: %s\n", why);
+		return 1;
+	}
+	session = must(luv_session_open(key), "luv_session_open");
+	crowd(vms, cpus);
+	new_machine(&machine, false);
+	for (unsigned cpu = 1; cpu < cpus; cpu++)
+		add_cpu(&machine, cpu, pages(4096, false));
+	if (spinning)
+		spin(&machine, words[2]);
+	empty = least(&machine, &nothing) - 1;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !rows[i].lapic; i++) {
+		if (count == 1)
+			bench_row(rows[i].name, least(&machine, &rows[i]));
+		else if (i == 0 || i == 2)
+			printf("@row %s/%uvm/%uvcpu %.1f\n", rows[i].name, vms, cpus,
+			       least(&machine, &rows[i]));
+	}
+	if (count > 1)
+		return 0;
+	measure_call();
+	measure_touch(&machine, "luv-touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);
+	measure_touch(&machine, "luv-touch-2m", 2, GUEST_FRESH + FRESH_4K, FRESH_2M, 2u << 20);
+	new_machine(&lapic, true);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].lapic)
+			bench_row(rows[i].name, least(&lapic, &rows[i]));
+	}
+	return 0;
+}

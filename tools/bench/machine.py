@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The emulated AMD machine that every system is measured on, and what its serial port said."""
+
+import re
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+from image import Failure
+
+# One instruction takes one nanosecond of the machine's time, and its TSC runs at 1 GHz: a tick is an instruction.
+MACHINE = """-accel tcg,thread=single -cpu EPYC -M pc -smp 1 -m 2048 -icount shift=0,sleep=off
+    -rtc base=2026-01-01T00:00:00,clock=vm -seed 1 -nodefaults -no-user-config -display none
+    -monitor none -no-reboot""".split()
+APPEND = "console=ttyS0 nokaslr panic=-1 quiet"
+XEN_OPTIONS = "com1=115200,8n1 console=com1 noreboot smap=0 cpuidle=0"  # Xen needs both under TCG
+
+
+def doubled(text):
+    """QEMU splits -initrd at commas; a doubled one stands for itself."""
+    return str(text).replace(",", ",,")
+
+
+def bare(kernel, initrd, what):
+    return ["-kernel", kernel, "-initrd", initrd, "-append", f"{APPEND} bench={what}"]
+
+
+def multiboot(image, options, kernel, append, initrd):
+    return ["-kernel", image, "-append", options, "-initrd", f"{doubled(f'{kernel} {append}')},{doubled(initrd)}"]
+
+
+def xen(image, kernel, initrd, what):
+    append = f"{APPEND.replace('ttyS0', 'hvc0')} bench={what}"
+    return multiboot(image, XEN_OPTIONS, kernel, append, initrd)
+
+
+def luvalley(elf, kernel, initrd, what):
+    return multiboot(elf, "apic=direct", kernel, f"{APPEND} bench={what}", initrd)
+
+
+@dataclass
+class Said:
+    """What a run printed: rows, the reasons of missing ones, and what went wrong."""
+    rows: dict = field(default_factory=dict)
+    missing: dict = field(default_factory=dict)
+    output: dict = field(default_factory=dict)
+    seconds: float = 0
+
+
+def parse(text, wanted):
+    said, part = Said(), None
+    for line in text.replace("\r", "").splitlines():
+        match = re.search(r"@(row|missing|failed|begin|end)\s+(\S+) ?(.*)", line)
+        if not match:
+            if part:
+                said.output[part].append(line)
+            continue
+        kind, name, rest = match.groups()
+        if kind == "row":
+            said.rows[name] = float(rest)
+        elif kind == "missing":
+            said.missing[name] = rest
+        elif kind == "begin":
+            part, said.output[name] = name, []
+        elif kind == "failed":
+            raise Failure(f"{part}: {name} {rest}")
+        elif rest != "0":
+            raise Failure(f"{name} ended with status {rest}: " + " / ".join(said.output[name][-4:]))
+        else:
+            part = None
+            wanted.discard(name)
+    if wanted:
+        raise Failure(f"the machine ended before {', '.join(sorted(wanted))}: {' / '.join(text.splitlines()[-4:])}")
+    return said
+
+
+def steady(disk):
+    """Two CPUs, real time and a disk: for counting exits, which needs no instruction counts."""
+    words = list(MACHINE)
+    words[words.index("-smp") + 1] = "2"
+    at = words.index("-icount")
+    del words[at:at + 4]
+    return words + ["-drive", f"file={doubled(disk)},format=raw,if=virtio"]
+
+
+def run(name, arguments, what, logs, seconds, hardware=MACHINE):
+    """Boots and waits for the end; Failure says what went wrong, in words of the log."""
+    log = logs / f"{name}.log"
+    command = ["qemu-system-x86_64", *hardware, "-serial", f"file:{doubled(log)}", *map(str, arguments)]
+    (logs / f"{name}.command").write_text(shlex.join(command) + "\n")
+    log.unlink(missing_ok=True)
+    start = time.monotonic()
+    try:
+        done = subprocess.run(["setpriv", "--pdeathsig", "KILL", *command], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{name}: no end within {seconds} s, see {log}") from None
+    if done.returncode:
+        raise Failure(f"{name}: QEMU ended with {done.returncode}: {done.stdout.decode(errors='replace')[-300:]}")
+    try:
+        said = parse(log.read_bytes().decode(errors="replace"), set(what.split(",")))
+    except Failure as failure:
+        raise Failure(f"{name}: {failure} (all of it: {log})") from None
+    said.seconds = time.monotonic() - start
+    return said
