@@ -16,7 +16,7 @@ B   ?= build
 PY  := /usr/bin/python3
 
 .PHONY: all demo check check-all check-unit check-rules check-boot test-programs clean
-all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/luvalley-loop $(B)/user/libluvalley-kvm.so
+all: $(B)/luvalley.elf $(B)/luvalley.efi $(B)/user/luvalley $(B)/user/luvalley-loop $(B)/user/libluvalley-kvm.so
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wcast-qual
@@ -35,7 +35,7 @@ HV_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fno-pic -mcmodel=kernel -mn
 	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -Wframe-larger-than=1536 \
 	-fno-jump-tables $(RETPOLINE) \
 	-Ihv -Iinclude -MMD -MP
-HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S))
+HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S hv/boot/uefi/*.c hv/boot/uefi/*.S))
 HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
 LDS     := hv/boot/luvalley.lds
 
@@ -69,6 +69,52 @@ $(B)/luvalley.debug: $(B)/luvalley.stage1
 $(B)/luvalley.elf: $(B)/luvalley.debug
 	$(say) LINK $@
 	objcopy -O elf32-i386 --strip-all $< $@
+
+# --- the same for UEFI ----------------------------------------------------------------------
+
+# An application around the hypervisor's image. It runs wherever the firmware puts it.
+EFI_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fpie -fvisibility=hidden -mno-red-zone \
+	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -fno-common -fno-jump-tables -fshort-wchar \
+	-Ihv -Iinclude -MMD -MP
+EFI_SRCS := $(sort $(wildcard hv/boot/uefi/app/*.c hv/boot/uefi/app/*.S)) hv/boot/hidden.c \
+	hv/boot/options.c hv/cpu/acpi.c hv/lib/printf.c hv/lib/string.c hv/mem/memmap.c
+EFI_OBJS := $(EFI_SRCS:%=$(B)/efi/%.o)
+EFI_LDS  := hv/boot/uefi/app/efi.lds
+
+$(B)/efi/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC "$< (UEFI)"
+	$(CC) $(EFI_CFLAGS) -include hv/boot/uefi/app/hidden.h -c $< -o $@
+
+$(B)/efi/%.S.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$(CC) $(EFI_CFLAGS) -D__ASSEMBLER__ -c $< -o $@
+
+# The image without its boot part and without zeroed data, and where it is linked.
+$(B)/efi/payload.S: $(B)/luvalley.debug
+	@mkdir -p $(@D)
+	objcopy -O binary -j .text -j .rodata -j .symbols -j .data $< $(B)/efi/payload
+	nm $< | awk '{ at[$$3] = "0x" $$1 } END { \
+		print ".section .rodata\n.globl payload, payload_end, payload_start, payload_size, payload_entry"; \
+		print "payload: .incbin \"$(B)/efi/payload\"\npayload_end:\n.balign 8"; \
+		print "payload_start: .quad " at["image_start"]; \
+		print "payload_size: .quad " at["image_end"] "-" at["image_start"]; \
+		print "payload_entry: .quad " at["uefi_entry"]; \
+		print ".section .note.GNU-stack, \"\", @progbits" }' >$@
+
+$(B)/efi/payload.o: $(B)/efi/payload.S
+	$(CC) -c $< -o $@
+
+$(B)/efi/luvalley.pie: $(EFI_OBJS) $(B)/efi/payload.o $(EFI_LDS)
+	ld -nostdlib -pie --no-dynamic-linker -z max-page-size=4096 -z noexecstack -z norelro -z text \
+		--hash-style=gnu --build-id=none --fatal-warnings --no-warn-rwx-segments \
+		--orphan-handling=error -T $(EFI_LDS) $(EFI_OBJS) $(B)/efi/payload.o -o $@
+
+$(B)/luvalley.efi: $(B)/efi/luvalley.pie
+	$(say) LINK $@
+	objcopy -O binary $< $@
 
 # --- dom0's tools ---------------------------------------------------------------------------
 
