@@ -54,13 +54,15 @@ static bool is_text(const efi_char *options, size_t length)
 	return true;
 }
 
-/* A shell passes the program's name as the first word. */
+/* A shell passes the program's name as the first word. Options have a =. */
 static size_t skip_name(const efi_char *options, size_t length)
 {
 	size_t end = 0;
 
-	while (end < length && options[end] && options[end] != ' ')
-		end++;
+	for (; end < length && options[end] && options[end] != ' '; end++) {
+		if (options[end] == '=')
+			return 0;
+	}
 	if (end >= 4 && options[end - 4] == '.' && (options[end - 3] | 0x20) == 'e' &&
 	    (options[end - 2] | 0x20) == 'f' && (options[end - 1] | 0x20) == 'i')
 		return end;
