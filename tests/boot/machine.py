@@ -70,6 +70,10 @@ class Case:
     slow: bool = False
 
     @property
+    def uefi(self):
+        return self.options.get("firmware", "bios") != "bios"
+
+    @property
     def cpus(self):
         return int(self.options.get("smp", 2))
 
