@@ -199,6 +199,34 @@ guest-tests: $(B)/guest/guest-tests
 $(B)/user/luvalley-loop: $(B)/examples/luvalley-loop
 	cp $< $@
 
+# --- installing on this system -----------------------------------------------------------------
+
+# Where "luvalley install" finds everything; a manifest says what "luvalley uninstall" takes away.
+PREFIX := /usr/local
+SETUP_FILES := setup grub-generator $(patsubst user/install/%,%,$(wildcard user/install/etc/*/* \
+	user/install/etc/systemd/system/*.service))
+
+.PHONY: install uninstall install-files
+install: install-files
+	$(PREFIX)/sbin/luvalley install
+
+install-files: all
+	install -d $(DESTDIR)$(PREFIX)/lib/luvalley $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(B)/user/luvalley $(DESTDIR)$(PREFIX)/sbin/luvalley
+	install -m 644 $(B)/user/libluvalley-kvm.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 $(B)/luvalley.elf $(B)/luvalley.efi $(DESTDIR)$(PREFIX)/lib/luvalley/
+	for file in $(SETUP_FILES); do \
+		[ -d user/install/$$file ] || install -D -m $$([ -x user/install/$$file ] && echo 755 || echo 644) \
+			user/install/$$file $(DESTDIR)$(PREFIX)/lib/luvalley/$$file; \
+	done
+	{ cd $(DESTDIR)$(PREFIX)/lib/luvalley && find . -type f ! -name manifest | sed 's,^\.,$(PREFIX)/lib/luvalley,'; \
+		echo $(PREFIX)/sbin/luvalley; echo $(PREFIX)/lib/libluvalley-kvm.so; } \
+		>$(B)/manifest
+	install -m 644 $(B)/manifest $(DESTDIR)$(PREFIX)/lib/luvalley/manifest
+
+uninstall:
+	$(PREFIX)/sbin/luvalley uninstall
+
 # --- the demo
 
 demo:
