@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 #   make         the hypervisor and the dom0 tools, into build/
-#   make demo    a test machine that boots Debian as dom0 (see README.md)
+#   make demo    a test machine that boots Debian as dom0 (see README.md); FIRMWARE=uefi
+#   make install, make uninstall   on this system, as root (docs/install.md)
 #   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
 #
@@ -229,10 +230,13 @@ uninstall:
 
 # --- the demo
 
+# FIRMWARE=uefi shows it on a UEFI PC.
+FIRMWARE := bios
+
 demo:
 	tools/packages build machine
 	$(MAKE) all
-	tools/demo
+	tools/demo --firmware $(FIRMWARE)
 
 # --- host unit tests ------------------------------------------------------------------------
 
