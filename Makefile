@@ -16,8 +16,9 @@ CC  := $(if $(filter default,$(origin CC)),gcc,$(CC))
 B   ?= build
 PY  := /usr/bin/python3
 
-.PHONY: all demo check check-all check-unit check-rules check-boot test-programs clean
-all: $(B)/luvalley.elf $(B)/luvalley.efi $(B)/user/luvalley $(B)/user/luvalley-loop $(B)/user/libluvalley-kvm.so
+.PHONY: all demo check check-all check-unit check-rules check-boot check-svm check-vmx test-programs clean
+all: $(B)/luvalley.elf $(B)/luvalley.efi $(B)/user/luvalley $(B)/user/libluvalley-kvm.so $(B)/user/luvalley-loop \
+	$(B)/user/kvm-loop $(B)/user/guest-initramfs
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
 	-Wpointer-arith -Wwrite-strings -Wcast-qual
@@ -39,6 +40,12 @@ HV_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fno-pic -mcmodel=kernel -mn
 HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S hv/boot/uefi/*.c hv/boot/uefi/*.S))
 HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
 LDS     := hv/boot/luvalley.lds
+
+# What runs once, or hardly ever, is to be small: code and read-only data have a budget.
+HV_COLD := $(wildcard hv/boot/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c smp.c symbols.c) \
+	$(addprefix hv/dom0/,acpi_luvy.c bzimage.c chain.c firmware.c linux.c mov.c mtrr.c) \
+	$(addprefix hv/mem/,host.c memmap.c mtrr.c) hv/vmx/capability.c hv/vmx/check.c
+$(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
 	@mkdir -p $(@D)
@@ -135,7 +142,7 @@ $(B)/user/libluvalley.a: $(USER_LIB)
 
 $(B)/user/luvalley: $(USER_CMD) $(B)/user/libluvalley.a
 	$(say) LINK $@
-	$(CC) $^ -o $@
+	$(CC) $^ -l:liburing.a -o $@
 
 # The KVM face: loaded into a client before its C library (luvalley run).
 USER_KVM := $(patsubst %.c,$(B)/%.c.o,$(sort $(wildcard user/kvm/*.c user/kvm/*/*.c)))
@@ -158,7 +165,7 @@ $(B)/user32/libluvalley.a: $(USER_LIB:$(B)/user/%=$(B)/user32/%)
 # --- examples -------------------------------------------------------------------------------
 
 # Static, as all programs that tests carry into dom0.
-EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
+EXAMPLES := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/luvalley-*.c))
 
 $(B)/examples/%-32: examples/%.c $(B)/user32/libluvalley.a Makefile
 	@mkdir -p $(@D)
@@ -176,9 +183,9 @@ examples: $(EXAMPLES) $(EXAMPLES:%=%-32)
 # --- tests in guests ------------------------------------------------------------------------
 
 # One program for dom0 that holds the guests; tests/guest/main.c lists what it tests.
-GUEST_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/guest/*.c tests/guest/*.S)))
+GUEST_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/guest/*.c tests/guest/*.S)) tests/tap.c)
 
-$(B)/tests/guest/%.c.o: tests/guest/%.c Makefile
+$(B)/tests/%.c.o: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(CC) $(USER_CFLAGS) -Itests -c $< -o $@
@@ -196,8 +203,31 @@ $(B)/guest/guest-tests: $(GUEST_OBJS) $(B)/user/libluvalley.a
 .PHONY: guest-tests
 guest-tests: $(B)/guest/guest-tests
 
-# On dom0's disk, beside the tool.
+# --- tests of the KVM API ---------------------------------------------------------------------
+
+# Dynamic, because that is how a client gets the KVM face. They run on any /dev/kvm.
+KVM_OBJS := $(patsubst %,$(B)/%.o,$(sort $(wildcard tests/kvm/*.c)) tests/tap.c)
+
+# Nothing of ours but the tests; and lists of KVM's with their entries behind them.
+$(KVM_OBJS): USER_CFLAGS := $(filter-out -Iinclude -Iuser,$(USER_CFLAGS)) \
+	-Wno-gnu-variable-sized-type-not-at-end
+
+$(B)/dom0/kvm-tests: $(KVM_OBJS)
+	@mkdir -p $(@D)
+	$(say) LINK $@
+	$(CC) -pthread $^ -o $@
+
+# On dom0's disk, beside the tool. kvm-loop is dynamic: "luvalley run" loads a library into it.
 $(B)/user/luvalley-loop: $(B)/examples/luvalley-loop
+	cp $< $@
+
+$(B)/user/kvm-loop: examples/kvm-loop.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(filter-out -Iinclude -Iuser,$(USER_CFLAGS)) $< -o $@
+
+$(B)/user/guest-initramfs: tools/dom0/guest-initramfs
+	@mkdir -p $(@D)
 	cp $< $@
 
 # --- installing on this system -----------------------------------------------------------------
@@ -244,7 +274,7 @@ demo:
 PURE_SRCS := $(filter-out hv/lib/string.c,$(wildcard hv/lib/*.c)) hv/mem/memmap.c hv/mem/nested.c \
 	hv/mem/mtrr.c hv/mem/walk.c hv/boot/multiboot.c hv/boot/options.c hv/cpu/acpi.c \
 	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/dom0/mov.c hv/vm/icr.c hv/vm/lapic.c \
-	hv/svm/npt.c
+	hv/svm/npt.c hv/vmx/ept.c hv/vmx/check.c hv/vmx/msr_bitmap.c
 PURE_OBJS := $(PURE_SRCS:%=$(B)/unit/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer -Ihv -Iinclude -Itests/unit -MMD -MP
@@ -278,9 +308,11 @@ $(B)/unit/kvm/test_%: tests/unit/kvm/test_%.c $(KVM_PURE_OBJS) Makefile
 
 # --- checks ---------------------------------------------------------------------------------
 
-# Programs that boot tests run in dom0: static, so that they need nothing there.
+# Programs that boot tests run in dom0: static but for kvm-tests, so that they need nothing there.
 BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c)) \
-	$(B)/dom0/guest-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32
+	$(patsubst tests/boot/dom0/%.sh,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.sh)) \
+	$(B)/dom0/guest-tests $(B)/dom0/kvm-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32 \
+	$(B)/bare/disk.img
 
 $(B)/dom0/guest-tests: $(B)/guest/guest-tests
 	@mkdir -p $(@D)
@@ -294,6 +326,41 @@ $(B)/dom0/%: tests/boot/dom0/%.c $(B)/user/libluvalley.a Makefile
 	@mkdir -p $(@D)
 	$(say) TEST $<
 	$(CC) $(USER_CFLAGS) -static $< $(B)/user/libluvalley.a -o $@
+
+$(B)/dom0/%: tests/boot/dom0/%.sh
+	@mkdir -p $(@D)
+	cp $< $@
+
+# A dom0 without an operating system, a disk image: 32-bit code with a 64-bit half inside.
+BARE_CFLAGS := -std=c11 -O2 $(WARN) -ffreestanding -fno-pic -mno-red-zone -mgeneral-regs-only \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-common \
+	-Iinclude -MMD -MP -DPROGRAM64='"$(B)/bare/64.bin"'
+BARE_BOTH := entry.S trap.c checks.c guest.c
+
+$(B)/bare/32/%.o: tests/boot/bare/% Makefile
+	@mkdir -p $(@D)
+	$(say) CC "$< (32 bits)"
+	$(CC) -m32 $(BARE_CFLAGS) -c $< -o $@
+
+$(B)/bare/64/%.o: tests/boot/bare/% Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(CC) $(BARE_CFLAGS) -c $< -o $@
+
+BARE_LINK = ld -nostdlib -static -z noexecstack --build-id=none --no-warn-rwx-segments -T tests/boot/bare/bare.lds
+
+$(B)/bare/64.bin: $(BARE_BOTH:%=$(B)/bare/64/%.o) tests/boot/bare/bare.lds
+	$(BARE_LINK) --defsym base=0x10000 --defsym bss=0x28000 $(filter %.o,$^) -o $(@:.bin=.elf)
+	objcopy -O binary $(@:.bin=.elf) $@
+
+$(B)/bare/32/boot.S.o: $(B)/bare/64.bin
+
+# Whole cylinders of 16 heads and 63 sectors.
+$(B)/bare/disk.img: $(patsubst %,$(B)/bare/32/%.o,boot.S main.c $(BARE_BOTH)) tests/boot/bare/bare.lds
+	$(say) LINK $@
+	$(BARE_LINK) -m elf_i386 --defsym base=0x7c00 --defsym bss=0x20000 $(filter %.o,$^) -o $(@:.img=.elf)
+	objcopy -O binary $(@:.img=.elf) $@
+	truncate -s 516096 $@
 
 # tests/run builds twice: GCC into $(B), Clang into $(B)/clang.
 check:
@@ -311,12 +378,15 @@ check-rules: all
 check-boot: all $(BOOT_TESTS)
 	tests/run --boot $(B)
 
+check-svm check-vmx: check-%: all $(BOOT_TESTS)
+	tests/run --boot $(B) --vendor $*
+
 test-programs: all $(UNIT_TESTS) $(BOOT_TESTS)
 
 # For tools/check-headers.
 print-hv-compiler:   ; @echo $(CC) $(filter-out -MMD -MP,$(HV_CFLAGS))
 print-user-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(USER_CFLAGS))
-print-unit-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(UNIT_CFLAGS))
+print-unit-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(UNIT_CFLAGS)) -Iuser
 
 clean:
 	rm -rf $(B)

@@ -94,7 +94,7 @@ static void read_loader(u32 magic, u32 info)
 
 void start_choose_vendor(void)
 {
-	static const struct virt_ops *const vendors[] = {&svm_ops};
+	static const struct virt_ops *const vendors[] = {&svm_ops, &vmx_ops};
 	const char *wrong;
 
 	for (u32 i = 0; i < ARRAY_SIZE(vendors) && !start.ops; i++) {
@@ -102,7 +102,7 @@ void start_choose_vendor(void)
 			start.ops = vendors[i];
 	}
 	if (!start.ops)
-		refuse("this CPU has no AMD-V (SVM); this version of Luvalley needs it. Start your "
+		refuse("this CPU has neither AMD-V (SVM) nor Intel VT-x (VMX). Start your "
 		       "system without Luvalley");
 	wrong = start.ops->probe();
 	if (wrong)
@@ -231,7 +231,7 @@ void start_hide_memory(void)
 	ram_hide(hpa(start.place.base), start.place.size);
 	ram_hide(low_page(&start.place.low, LOW_TRAMPOLINE), PAGE_SIZE);
 	mtrr_init();
-	start_check_pages(dom0_memory_init(start.ops->nested_format(), &start.boot.map));
+	start_check_pages(dom0_memory_init(start.ops->nested_format(false), &start.boot.map));
 }
 
 void start_install_trampoline(void)
@@ -337,7 +337,7 @@ static void main_on_cpu_stack(void)
 	edit_memory_map();
 	world_init();
 	start_check_pages(launch_cpu_on(cpu, start.ops));
-	dom0_apic_init(start_keeps_apic_trap());
+	dom0_apic_init(start.ops, start_keeps_apic_trap());
 	start_other_cpus();
 	rsdp = show_tables();
 	start_answer_calls();

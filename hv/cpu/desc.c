@@ -26,15 +26,21 @@ struct fixup {
 	u64 from, to;
 };
 
+struct window {
+	u64 from, end, to;
+};
+
 #define GATE_INTERRUPT_64 0x8e00u
 #define VECTORS		  32
 
 /* Stacks' SS is null, as 64-bit mode allows at CPL 0; no data segment is needed. */
 static const u64 gdt[] = {0, 0x00af9b000000ffff};
 static struct gate idt[VECTORS];
+static bool keeps_events; /* set before the first event can come */
 
 extern const u64 fault_entries[VECTORS];
 extern const struct fixup fixup_start[], fixup_end[];
+extern const struct window window_start[], window_end[];
 
 void fault_dispatch(struct fault_frame *frame);
 
@@ -51,6 +57,21 @@ void desc_init(void)
 			.offset_high = (u32)(at >> 32),
 		};
 	}
+}
+
+u64 desc_gdt(void)
+{
+	return (u64)gdt;
+}
+
+u64 desc_idt(void)
+{
+	return (u64)idt;
+}
+
+void desc_keep_events(void)
+{
+	keeps_events = true;
 }
 
 void desc_load(void)
@@ -108,18 +129,42 @@ static bool machine_check_ignored(const struct fault_frame *frame)
 	return true;
 }
 
+/* False where nobody would look there. */
+static bool kept(struct fault_frame *frame, u32 event)
+{
+	if (!keeps_events || (u64)frame < CPU_SLOTS || waiting_cpu(frame))
+		return false;
+	__atomic_fetch_or(&this_cpu()->pending, event, __ATOMIC_RELAXED);
+	for (const struct window *w = window_start; w < window_end; w++) {
+		if (frame->rip >= w->from && frame->rip < w->end)
+			frame->rip = w->to;
+	}
+	return true;
+}
+
+/* Only where the interrupted code can go on (SDM 3B 16.3.1.2: RIPV). */
+static bool machine_check_kept(struct fault_frame *frame)
+{
+	u64 status = 0;
+
+	return rdmsr_safe(MSR_MCG_STATUS, &status) && status & MCG_STATUS_RIPV &&
+	       kept(frame, CPU_PENDING_MC);
+}
+
 void fault_dispatch(struct fault_frame *frame)
 {
 	/*
-	 * Root mode runs with GIF=0; these two arrive only where it opens a window on purpose: a
+	 * AMD's root mode runs with GIF=0, and these two arrive only where it opens a window on purpose: a
 	 * waiting CPU ignores NMIs as a CPU in wait-for-SIPI would, and #SX is an INIT that
-	 * VM_CR.R_INIT turned into an exception (APM 2 15.21.8, 15.30.1).
+	 * VM_CR.R_INIT turned into an exception (APM 2 15.21.8, 15.30.1). Intel's takes NMIs.
 	 */
+	if (frame->vector == VECTOR_NMI)
+		kept(frame, CPU_PENDING_NMI);
 	if (frame->vector == VECTOR_NMI || frame->vector == VECTOR_SX)
 		return;
 	if (frame->vector == VECTOR_GP && fixed_up(frame))
 		return;
-	if (frame->vector == VECTOR_MC && machine_check_ignored(frame))
+	if (frame->vector == VECTOR_MC && (machine_check_ignored(frame) || machine_check_kept(frame)))
 		return;
 	crash_on_fault(frame);
 }
@@ -132,6 +177,21 @@ bool wrmsr_safe(u32 msr, u64 value)
 		     ".popsection"
 		     :
 		     : "c"(msr), "a"((u32)value), "d"((u32)(value >> 32))
+		     : "memory"
+		     : fault);
+	return true;
+fault:
+	return false;
+}
+
+bool xsetbv_safe(u64 value)
+{
+	__asm__ goto("1: xsetbv\n\t"
+		     ".pushsection .fixup, \"a\"\n\t"
+		     ".quad 1b, %l[fault]\n\t"
+		     ".popsection"
+		     :
+		     : "c"(0), "a"((u32)value), "d"((u32)(value >> 32))
 		     : "memory"
 		     : fault);
 	return true;

@@ -11,10 +11,14 @@
 #define APIC_BASE_X2APIC     BIT(10)
 #define APIC_BASE_ENABLE     BIT(11)
 #define APIC_BASE_FLAGS	     (APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE)
+#define MSR_FEATURE_CONTROL  0x3au
+#define FEATURE_CONTROL_LOCK BIT(0)
+#define FEATURE_CONTROL_VMX  BIT(2) /* outside SMX */
 #define MSR_SPEC_CTRL	     0x48u
 #define MSR_PRED_CMD	     0x49u
 #define MSR_MTRR_CAP	     0xfeu
 #define MSR_MCG_STATUS	     0x17au
+#define MCG_STATUS_RIPV	     BIT(0)
 #define MSR_DEBUGCTL	     0x1d9u
 #define DEBUGCTL_BTF	     BIT(1)
 #define MSR_MTRR_BASE(n)     (0x200u + 2 * (n))
@@ -29,6 +33,31 @@
 #define MSR_X2APIC_LAST	     0x8ffu
 
 #define MSR_XSS	     0xda0u
+
+#define MSR_BIOS_UPDT_TRIG   0x79u
+#define MSR_SMM_MONITOR_CTL  0x9bu
+#define MSR_ARCH_CAPABILITIES 0x10au
+#define ARCH_RDCL_NO	     BIT(0)
+#define ARCH_SKIP_L1D_FLUSH  BIT(3)
+#define ARCH_PSCHANGE_MC_NO  BIT(6)
+#define MSR_FLUSH_CMD	     0x10bu
+#define MSR_PERF_GLOBAL_CTRL 0x38fu
+#define MSR_VMX_BASIC	     0x480u
+#define MSR_VMX_PIN	     0x481u
+#define MSR_VMX_PRIMARY	     0x482u
+#define MSR_VMX_EXIT	     0x483u
+#define MSR_VMX_ENTRY	     0x484u
+#define MSR_VMX_CR0_FIXED0   0x486u
+#define MSR_VMX_CR0_FIXED1   0x487u
+#define MSR_VMX_CR4_FIXED0   0x488u
+#define MSR_VMX_CR4_FIXED1   0x489u
+#define MSR_VMX_SECONDARY    0x48bu
+#define MSR_VMX_EPT_VPID_CAP 0x48cu
+#define MSR_VMX_TRUE_PIN     0x48du
+#define MSR_VMX_TRUE_PRIMARY 0x48eu
+#define MSR_VMX_TRUE_EXIT    0x48fu
+#define MSR_VMX_TRUE_ENTRY   0x490u
+#define MSR_RTIT_CTL	     0x570u
 
 #define MSR_STAR	   0xc0000081u
 #define MSR_LSTAR	   0xc0000082u

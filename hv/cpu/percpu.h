@@ -33,7 +33,7 @@ struct exit_record {
 
 /* dom0's values while a guest runs. */
 struct dom0_msrs {
-	u64 debugctl, xss, tsc_aux, spec_ctrl;
+	u64 debugctl, counters, xss, tsc_aux, spec_ctrl;
 };
 
 /* Written by its own CPU unless the field says otherwise. */
@@ -43,6 +43,7 @@ struct cpu {
 	u32 state;  /* enum cpu_state; atomic: others read it */
 	u32 sipi;   /* atomic: the last STARTUP vector that dom0 sent here (dom0/apic.c), CPU_NO_SIPI */
 	bool by_firmware; /* atomic: its last STARTUP was the firmware's own, not the system's */
+	u32 pending; /* atomic: CPU_PENDING_, what root mode took that is dom0's; its own CPU's, fault handlers included */
 	bool init;  /* atomic: dom0 sent INIT to a CPU that must not really get one */
 	u64 starts; /* how often dom0 started it */
 	struct vcpu *vcpu; /* dom0's vCPU here; immutable once set */
@@ -56,6 +57,9 @@ struct cpu {
 	struct exit_record record[EXIT_RECORDS];
 };
 _Static_assert(sizeof(struct cpu) <= PAGE_SIZE, "struct cpu outgrows its page");
+
+#define CPU_PENDING_NMI BIT(0)
+#define CPU_PENDING_MC	BIT(1)
 
 #define CPU_NO_SIPI 0x100u
 

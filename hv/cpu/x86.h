@@ -158,6 +158,7 @@ DEFINE_DR(0)
 DEFINE_DR(1)
 DEFINE_DR(2)
 DEFINE_DR(3)
+DEFINE_DR(6)
 #undef DEFINE_DR
 
 static inline u64 xgetbv(void)

@@ -20,6 +20,7 @@
 static hpa_t page;	/* immutable after dom0_apic_init */
 static bool keep_trap;	/* immutable after dom0_apic_init */
 static u64 firmware_cr3; /* immutable; 0: no firmware runs in guest mode */
+static bool reached;	/* immutable after dom0_apic_init: a STARTUP reaches a CPU in guest mode */
 static bool trapped;	/* atomic; cleared once, under trap_lock */
 /* Between the trap's end and a CPU's decision to wait for STARTUP again. */
 static struct spinlock trap_lock;
@@ -29,10 +30,15 @@ static struct {
 	u32 ldr, dfr;
 } logical[CPU_MAX];
 
-void dom0_apic_init(bool keep)
+void dom0_apic_init(const struct virt_ops *ops, bool keep)
 {
 	page = apic_page();
 	keep_trap = keep;
+	reached = ops->startup_exits();
+	if (reached && !keep) {
+		ops->msr_pass(MSR_X2APIC_ICR);
+		return;
+	}
 	trapped = true;
 	dom0_memory_writable(gpa(page.addr), false);
 }
@@ -144,7 +150,8 @@ static void forward_startup(struct vcpu *vcpu, const struct icr *icr)
 			continue;
 		__atomic_store_n(&cpu_slot(i)->by_firmware, is_firmware(vcpu), __ATOMIC_RELEASE);
 		__atomic_store_n(&cpu_slot(i)->sipi, icr->vector, __ATOMIC_RELEASE);
-		apic_send((u32)ICR_STARTUP << 8 | (u32)APIC_ICR_ASSERT | smp_startup_vector(),
+		apic_send((u32)ICR_STARTUP << 8 | (u32)APIC_ICR_ASSERT |
+				  (reached ? icr->vector : smp_startup_vector()),
 			  cpu_slot(i)->apic_id);
 	}
 }
@@ -292,13 +299,13 @@ void dom0_apic_write(struct vcpu *vcpu)
 	instruction_retire(vcpu);
 }
 
-/* True: the trap is there, so the STARTUP that follows comes through the trampoline. */
+/* True: the STARTUP that follows exits, or the trap is there and it comes through the trampoline. */
 static bool waits_for_startup(struct cpu *cpu)
 {
 	bool waits;
 
 	spin_lock(&trap_lock);
-	waits = cpu->index != BOOT_CPU && dom0_apic_mode();
+	waits = cpu->index != BOOT_CPU && (reached || dom0_apic_mode());
 	if (waits)
 		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
 	spin_unlock(&trap_lock);
@@ -326,11 +333,14 @@ void dom0_apic_init_exit(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 	bool real = vcpu->exit.reason == LUV_EXIT_INIT && vcpu->ops->init_exits();
+	bool waits = waits_for_startup(cpu);
 
 	__atomic_store_n(&cpu->init, false, __ATOMIC_RELEASE);
-	if (waits_for_startup(cpu))
-		vcpu->ops->park();
+	if (waits && !reached)
+		vcpu->ops->park(vcpu);
 	take_init(vcpu, real);
-	if (cpu->index != BOOT_CPU)
+	if (waits)
+		vcpu->ops->park(vcpu);
+	else if (cpu->index != BOOT_CPU)
 		vcpu_start_at(vcpu, (u8)__atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE));
 }

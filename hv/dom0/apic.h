@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * dom0 starts and stops its CPUs with INIT and STARTUP IPIs. AMD-V cannot intercept STARTUP, so while
- * CPUs come up dom0's writes to the interrupt command register are trapped: a STARTUP's vector is
+ * dom0 starts and stops its CPUs with INIT and STARTUP IPIs. With VT-x both exit, and dom0's reach its CPUs as they
+ * are. AMD-V cannot intercept STARTUP, so while CPUs come up dom0's writes to the interrupt command register are trapped: a STARTUP's vector is
  * recorded and replaced by our trampoline's, and from there the CPU enters guest mode at the recorded
  * vector. docs/boot.md has the whole protocol.
  */
@@ -11,10 +11,10 @@
 #include "vm/vcpu.h"
 
 /*
- * Traps writes to the APIC page. keep: for ever, as where dom0 may learn of CPUs that are not ours; else
+ * Traps writes to the APIC page, where STARTUPs do not exit. keep: for ever, as where dom0 may learn of CPUs that are not ours; else
  * until every CPU runs dom0. Boot CPU, once.
  */
-void dom0_apic_init(bool keep);
+void dom0_apic_init(const struct virt_ops *ops, bool keep);
 
 /*
  * UEFI: the firmware that runs on under this CR3 starts CPUs of its own before the operating system does, and the

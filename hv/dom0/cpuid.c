@@ -4,16 +4,18 @@
  * feature of a future CPU reaches dom0 only when we know what it needs from us. What is left out
  * although known:
  *   hypervisor (1 ECX 31)   with it Linux leaves errata, microcode and mitigations to "the host"
- *   VMX, SMX, SGX, PT, PCONFIG, key locker, UINTR, FRED, ENQCMD, PKS, TME, HRESET   not handled yet
+ *   SMX, SGX, PT, PCONFIG, key locker, UINTR, FRED, ENQCMD, PKS, TME, HRESET   not handled yet
  *   INVLPGB, SKINIT         would act behind our back, or end us
  *   SME, SEV, SNP           encryption bits in addresses, not handled yet
- * The SVM bit stays: VM_CR says that the firmware disabled it (dom0/msr.c).
+ * The SVM and VMX bits stay: VM_CR, FEATURE_CONTROL say that the firmware disabled it (dom0/msr.c). What works in guest
+ * mode only by a control of the vendor's structure is the vendor's to take away (virt_ops.cpuid).
  */
 #include "dom0/cpuid.h"
 
 #include "cpu/x86.h"
 #include "exit/instruction.h"
 #include "luvalley/calls.h"
+#include "vm/virt_ops.h"
 
 #define ANY  UINT32_MAX
 #define ALL  UINT32_MAX
@@ -28,8 +30,8 @@ struct cpuid_rule {
 #define B(n) (1u << (n))
 #define RANGE(high, low) (UINT32_MAX >> (31 - (high)) & UINT32_MAX << (low))
 
-/* Not 5 VMX, 6 SMX, 31 hypervisor. */
-#define LEAF_1_ECX (RANGE(30, 17) | RANGE(15, 7) | RANGE(4, 0))
+/* Not 6 SMX, 31 hypervisor. */
+#define LEAF_1_ECX (RANGE(30, 17) | RANGE(15, 7) | RANGE(5, 0))
 #define LEAF_1_EDX (B(31) | RANGE(29, 21) | RANGE(19, 11) | RANGE(9, 0))
 
 /* FSGSBASE, TSC_ADJUST; BMI1 to RDT-A, AVX512F to AVX512_IFMA, CLFLUSHOPT, CLWB, AVX512PF to VL. */
@@ -161,6 +163,7 @@ void dom0_cpuid_exit(struct vcpu *vcpu)
 		return;
 	r = leaf >> 8 == LUV_CPUID_BASE >> 8 ? ours(leaf) : filtered(leaf, subleaf);
 	vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu->ops->cpuid(leaf, subleaf, &r);
 	if (leaf == 1)
 		r.ecx = mirror(r.ecx, BIT(27), vcpu->control.cr4, CR4_OSXSAVE);
 	if (leaf == 7 && subleaf == 0)

@@ -39,12 +39,24 @@ bool launch_cpu_on(struct cpu *cpu, const struct virt_ops *vendor)
 	return true;
 }
 
-static noreturn void run(struct cpu *cpu)
+static void started(struct cpu *cpu)
 {
 	cpu->starts++;
 	__atomic_store_n(&cpu->state, CPU_IN_DOM0, __ATOMIC_RELEASE);
 	dom0_apic_cpu_started(cpu);
+}
+
+static noreturn void run(struct cpu *cpu)
+{
+	started(cpu);
 	run_dom0(cpu->vcpu);
+}
+
+void launch_startup_exit(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_SEGMENTS);
+	vcpu_start_at(vcpu, vcpu->exit.startup_vector);
+	started(vcpu->cpu);
 }
 
 noreturn void launch_boot_cpu(struct cpu *cpu)
@@ -98,8 +110,10 @@ void launch_ap(struct cpu *cpu)
 		abandon_guest(cpu);
 	}
 	if (sipi == CPU_NO_SIPI) {
+		vcpu_init(cpu->vcpu);
 		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
-		ops->park();
+		ops->park(cpu->vcpu);
+		run_dom0(cpu->vcpu);
 	}
 	vcpu_init(cpu->vcpu);
 	vcpu_start_at(cpu->vcpu, (u8)sipi);

@@ -18,6 +18,9 @@ noreturn void launch_boot_cpu(struct cpu *cpu);
  */
 void launch_ap(struct cpu *cpu);
 
+/* A STARTUP reached a CPU that waited for it in guest mode. */
+void launch_startup_exit(struct vcpu *vcpu);
+
 /* The vendor's operations for launch_ap; before smp_start_all. */
 void launch_set_ops(const struct virt_ops *ops);
 

@@ -8,6 +8,7 @@
 #include "dom0/apic.h"
 #include "dom0/mtrr.h"
 #include "exit/instruction.h"
+#include "vm/virt_ops.h"
 
 /* False: the access raises #GP. */
 typedef bool (*read_t)(struct vcpu *vcpu, u32 msr, u64 *value);
@@ -33,7 +34,7 @@ static u64 efer_writable(void)
 		bits |= EFER_FFXSR;
 	if (extended.ecx & BIT(17))
 		bits |= EFER_TCE;
-	if (!(sizes.ebx & BIT(20))) /* EferLmsleUnsupported */
+	if (extended.ecx & BIT(2) && !(sizes.ebx & BIT(20))) /* AMD's (SVM): EferLmsleUnsupported */
 		bits |= EFER_LMSLE;
 	if (sizes.ebx & BIT(8)) /* MCOMMIT */
 		bits |= BIT(17);
@@ -169,36 +170,54 @@ static bool write_x2apic_icr(struct vcpu *vcpu, u32 msr, u64 value)
 	return dom0_apic_write_icr64(vcpu, value);
 }
 
+/* "VMX disabled and locked by the firmware" (SDM 3C 24.7). */
+static bool read_feature_control(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+	(void)vcpu;
+	(void)msr;
+	*value = FEATURE_CONTROL_LOCK;
+	return true;
+}
+
+#define SVM BIT(LUV_VENDOR_SVM)
+#define VMX BIT(LUV_VENDOR_VMX)
+#define BOTH (SVM | VMX)
+
 struct msr_rule {
+	u32 vendors;
 	u32 first, last;
 	read_t read;   /* NULL: passes */
 	write_t write; /* NULL: passes */
 };
 
 static const struct msr_rule rules[] = {
-	{MSR_EFER, MSR_EFER, read_efer, write_efer},
-	{MSR_VM_CR, MSR_VM_CR, read_vm_cr, write_ignored},
-	{MSR_VM_HSAVE_PA, MSR_VM_HSAVE_PA, read_zero, write_refused},
-	{MSR_SVM_KEY, MSR_SVM_KEY, read_zero, write_refused},
-	{MSR_APIC_BASE, MSR_APIC_BASE, NULL, write_apic_base},
-	{MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, write_x2apic_icr},
-	{MSR_TSC_RATIO, MSR_TSC_RATIO, NULL, write_refused},
-	{MSR_SYSCFG, MSR_SYSCFG, NULL, write_syscfg},
-	{MSR_HWCR, MSR_HWCR, NULL, write_hwcr},
-	{MSR_IORR_BASE0, MSR_IORR_MASK1, NULL, write_same},
-	{MSR_TOP_MEM, MSR_TOP_MEM, NULL, write_same},
-	{MSR_TOP_MEM2, MSR_TOP_MEM2, NULL, write_same},
-	{MSR_PATCH_LOADER, MSR_PATCH_LOADER, NULL, write_microcode},
-	{MSR_SMI_ON_IO_TRAP0, MSR_SMI_ON_IO_TRAP_CTL, NULL, write_same},
-	{MSR_INT_PENDING, MSR_SMI_TRIGGER, NULL, write_same},
-	{MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, NULL, write_same},
-	{MSR_SMM_BASE, MSR_SMM_MASK, NULL, write_same},
-	{MSR_SMM_CTL, MSR_SMM_CTL, NULL, write_refused},
-	{MSR_SMM_KEY, MSR_SMM_KEY, NULL, write_same},
-	{MSR_AVIC_DOORBELL, MSR_AVIC_DOORBELL, NULL, write_refused},
-	{MSR_VMPAGE_FLUSH, MSR_VMPAGE_FLUSH, NULL, write_refused},
-	{MSR_GHCB, MSR_SEV_LAST, NULL, write_refused},
-	{MSR_CPUID_7_FEATURES, MSR_CPUID_EXT_FEATURES, NULL, write_same},
+	{BOTH, MSR_EFER, MSR_EFER, read_efer, write_efer},
+	{SVM, MSR_VM_CR, MSR_VM_CR, read_vm_cr, write_ignored},
+	{SVM, MSR_VM_HSAVE_PA, MSR_VM_HSAVE_PA, read_zero, write_refused},
+	{SVM, MSR_SVM_KEY, MSR_SVM_KEY, read_zero, write_refused},
+	{BOTH, MSR_APIC_BASE, MSR_APIC_BASE, NULL, write_apic_base},
+	{BOTH, MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, write_x2apic_icr},
+	{SVM, MSR_TSC_RATIO, MSR_TSC_RATIO, NULL, write_refused},
+	{SVM, MSR_SYSCFG, MSR_SYSCFG, NULL, write_syscfg},
+	{SVM, MSR_HWCR, MSR_HWCR, NULL, write_hwcr},
+	{SVM, MSR_IORR_BASE0, MSR_IORR_MASK1, NULL, write_same},
+	{SVM, MSR_TOP_MEM, MSR_TOP_MEM, NULL, write_same},
+	{SVM, MSR_TOP_MEM2, MSR_TOP_MEM2, NULL, write_same},
+	{SVM, MSR_PATCH_LOADER, MSR_PATCH_LOADER, NULL, write_microcode},
+	{SVM, MSR_SMI_ON_IO_TRAP0, MSR_SMI_ON_IO_TRAP_CTL, NULL, write_same},
+	{SVM, MSR_INT_PENDING, MSR_SMI_TRIGGER, NULL, write_same},
+	{SVM, MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, NULL, write_same},
+	{SVM, MSR_SMM_BASE, MSR_SMM_MASK, NULL, write_same},
+	{SVM, MSR_SMM_CTL, MSR_SMM_CTL, NULL, write_refused},
+	{SVM, MSR_SMM_KEY, MSR_SMM_KEY, NULL, write_same},
+	{SVM, MSR_AVIC_DOORBELL, MSR_AVIC_DOORBELL, NULL, write_refused},
+	{SVM, MSR_VMPAGE_FLUSH, MSR_VMPAGE_FLUSH, NULL, write_refused},
+	{SVM, MSR_GHCB, MSR_SEV_LAST, NULL, write_refused},
+	{SVM, MSR_CPUID_7_FEATURES, MSR_CPUID_EXT_FEATURES, NULL, write_same},
+	{VMX, MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, read_feature_control, write_refused},
+	{VMX, MSR_BIOS_UPDT_TRIG, MSR_BIOS_UPDT_TRIG, NULL, write_microcode},
+	{VMX, MSR_SMM_MONITOR_CTL, MSR_SMM_MONITOR_CTL, NULL, write_refused},
+	{VMX, MSR_RTIT_CTL, MSR_RTIT_CTL, NULL, write_refused},
 };
 
 static void (*visitor)(u32 msr, bool read, bool write);
@@ -208,12 +227,14 @@ static void visit_mtrr(u32 msr)
 	visitor(msr, false, true);
 }
 
-void dom0_msr_for_each(void (*intercept)(u32 msr, bool read, bool write))
+void dom0_msr_for_each(u32 vendor, void (*intercept)(u32 msr, bool read, bool write))
 {
 	efer_bits = efer_writable();
 	for (u32 i = 0; i < ARRAY_SIZE(rules); i++) {
-		for (u32 msr = rules[i].first; msr <= rules[i].last; msr++)
-			intercept(msr, rules[i].read, rules[i].write);
+		for (u32 msr = rules[i].first; msr <= rules[i].last; msr++) {
+			if (rules[i].vendors & BIT(vendor))
+				intercept(msr, rules[i].read, rules[i].write);
+		}
 	}
 	visitor = intercept;
 	mtrr_for_each_msr(visit_mtrr);
@@ -231,14 +252,14 @@ static bool write_passed(struct vcpu *vcpu, u32 msr, u64 value)
 	return wrmsr_safe(msr, value);
 }
 
-static const struct msr_rule *find(u32 msr)
+static const struct msr_rule *find(u32 vendor, u32 msr)
 {
 	static const struct msr_rule mtrr = {.read = NULL, .write = mtrr_write};
-	/* What the intercept map does not cover always exits (APM 2 15.11): SMCA's at C0002000h. */
+	/* What the intercept map does not cover always exits (APM 2 15.11, SDM 3C 25.6.9): SMCA's at C0002000h. */
 	static const struct msr_rule uncovered = {.read = read_passed, .write = write_passed};
 
 	for (u32 i = 0; i < ARRAY_SIZE(rules); i++) {
-		if (msr >= rules[i].first && msr <= rules[i].last)
+		if (rules[i].vendors & BIT(vendor) && msr >= rules[i].first && msr <= rules[i].last)
 			return &rules[i];
 	}
 	return mtrr_is_msr(msr) ? &mtrr : &uncovered;
@@ -249,7 +270,7 @@ void dom0_msr_exit(struct vcpu *vcpu)
 	static const u8 opcode_read[] = {0x0f, 0x32}, opcode_write[] = {0x0f, 0x30};
 	bool write = vcpu->exit.msr.write, done;
 	u32 msr = vcpu->exit.msr.index;
-	const struct msr_rule *rule = find(msr);
+	const struct msr_rule *rule = find(vcpu->ops->vendor, msr);
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
 	if (!instruction_measure(vcpu, write ? opcode_write : opcode_read, 2))

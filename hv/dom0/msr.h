@@ -6,7 +6,7 @@
 #include "vm/vcpu.h"
 
 /* Calls intercept for each of them; once, on the boot CPU. */
-void dom0_msr_for_each(void (*intercept)(u32 msr, bool read, bool write));
+void dom0_msr_for_each(u32 vendor, void (*intercept)(u32 msr, bool read, bool write));
 void dom0_msr_exit(struct vcpu *vcpu);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "dom0/policy.h"
 
+#include "cpu/desc.h"
 #include "cpu/log.h"
 #include "cpu/power.h"
 #include "cpu/x86.h"
 #include "dom0/apic.h"
 #include "dom0/cpuid.h"
+#include "dom0/launch.h"
 #include "dom0/memory.h"
 #include "dom0/msr.h"
 #include "exit/instruction.h"
@@ -27,6 +29,26 @@ static void invd(struct vcpu *vcpu)
 		return;
 	wbinvd();
 	instruction_retire(vcpu);
+}
+
+/* The vendor has done what there was to do. */
+static void nothing(struct vcpu *vcpu)
+{
+	(void)vcpu;
+}
+
+/* XCR0 is dom0's own but for guests' runs. VT-x has no way to let it have XSETBV (SDM 3C 26.1.2). */
+static void xsetbv_exit(struct vcpu *vcpu)
+{
+	static const u8 opcode[] = {0x0f, 0x01, 0xd1};
+	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
+
+	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+		return;
+	if ((u32)vcpu->gpr[GPR_RCX] || !xsetbv_safe(value))
+		vcpu_raise(vcpu, VECTOR_GP, true, 0);
+	else
+		instruction_retire(vcpu);
 }
 
 /* A triple fault resets the machine, as it does bare. */
@@ -54,12 +76,12 @@ const struct exit_policy dom0_policy = {
 		[LUV_EXIT_CALL] = hypercall_exit,
 		[LUV_EXIT_ILLEGAL] = illegal,
 		[LUV_EXIT_INVD] = invd,
-		[LUV_EXIT_XSETBV] = unexpected,
-		[LUV_EXIT_CR] = unexpected,
+		[LUV_EXIT_XSETBV] = xsetbv_exit,
+		[LUV_EXIT_CR] = nothing,
 		[LUV_EXIT_INTERRUPT] = unexpected,
-		[LUV_EXIT_NMI] = unexpected,
+		[LUV_EXIT_NMI] = nothing,
 		[LUV_EXIT_INIT] = dom0_apic_init_exit,
-		[LUV_EXIT_STARTUP] = unexpected,
+		[LUV_EXIT_STARTUP] = launch_startup_exit,
 		[LUV_EXIT_SHUTDOWN] = shutdown,
 		[LUV_EXIT_EXCEPTION] = unexpected,
 		[LUV_EXIT_HLT] = unexpected,

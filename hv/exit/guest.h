@@ -70,6 +70,7 @@ bool guest_apic_wake(struct vcpu *vcpu);
 
 /* Injects an interrupt that the APIC lets through, or opens the window for it. */
 void guest_apic_deliver(struct vcpu *vcpu);
+void guest_trap_cr8(struct vcpu *vcpu, bool trap);
 
 /* exit handlers in files of their own */
 void guest_memory_exit(struct vcpu *vcpu);

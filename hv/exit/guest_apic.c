@@ -45,12 +45,19 @@ static void arrive(struct guest *guest, u64 what, u8 vector)
 					    __ATOMIC_RELAXED));
 }
 
+static void post(struct lapic *lapic, const struct icr *icr)
+{
+	if (icr->tell_eoi)
+		lapic_tell_eoi(lapic, icr->vector);
+	lapic_post(lapic, icr->vector, icr->level_triggered);
+}
+
 static void deliver_to(struct guest *guest, const struct icr *icr)
 {
 	switch (icr->delivery) {
 	case ICR_FIXED:
 	case ICR_LOWEST:
-		lapic_post(&guest->lapic, icr->vector, icr->level_triggered);
+		post(&guest->lapic, icr);
 		break;
 	case ICR_NMI:
 		arrive(guest, GUEST_ARRIVED_NMI, 0);
@@ -87,7 +94,7 @@ static u64 send_lowest(struct vm *vm, const struct icr *icr, u32 sender)
 	chosen = lapic_arbitrate(lapics, LUV_VCPUS_MAX, icr, sender, turn);
 	if (chosen < 0)
 		return 0;
-	lapic_post(lapics[chosen], icr->vector, icr->level_triggered);
+	post(lapics[chosen], icr);
 	return BIT(chosen);
 }
 
@@ -145,11 +152,23 @@ bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok)
 	return true;
 }
 
-/* The record is made before the instruction is completed, which then only owes a step. */
+static void report(struct vcpu *vcpu, u64 kind, u64 value)
+{
+	struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_APIC);
+
+	record->apic.kind = kind;
+	record->apic.value = value;
+}
+
+/*
+ * The record is made before the instruction is completed, which then only owes a step. A kick
+ * that names the vCPU itself: its LINT0 takes a PIC's interrupts from now on.
+ */
 bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
 {
 	struct guest *guest = vcpu->guest;
 	struct lapic_effect effect = {LAPIC_NOTHING, {0}};
+	bool took_extint = lapic_takes_extint(&guest->lapic);
 	u64 kind, what;
 
 	if (!is_apic_msr(msr))
@@ -163,12 +182,12 @@ bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
 	/* What it sent to itself is delivered at the next entry. */
 	if (kind == LUV_APIC_KICK && !(what &= ~BIT(guest->index)))
 		kind = LUV_APIC_NOTHING;
-	if (kind != LUV_APIC_NOTHING) {
-		struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_APIC);
-
-		record->apic.kind = kind;
-		record->apic.value = what;
+	if (kind == LUV_APIC_NOTHING && !took_extint && lapic_takes_extint(&guest->lapic)) {
+		kind = LUV_APIC_KICK;
+		what = BIT(guest->index);
 	}
+	if (kind != LUV_APIC_NOTHING)
+		report(vcpu, kind, what);
 	return true;
 }
 
@@ -207,7 +226,6 @@ static void check_timer(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	u64 deadline = lapic_deadline(&guest->lapic), now = guest_tsc(guest);
-	struct luv_exit_record *record;
 
 	if (deadline && now >= deadline) {
 		/* The client need not be told that a timer which has fired is stopped. */
@@ -218,9 +236,7 @@ static void check_timer(struct vcpu *vcpu)
 	if (deadline == guest->told_deadline)
 		return;
 	guest->told_deadline = deadline;
-	record = guest_exit(vcpu, LUV_RUN_APIC);
-	record->apic.kind = LUV_APIC_TIMER;
-	record->apic.value = deadline;
+	report(vcpu, LUV_APIC_TIMER, deadline);
 }
 
 static bool can_wake(struct vcpu *vcpu)
@@ -251,7 +267,7 @@ bool guest_apic_wake(struct vcpu *vcpu)
 	return false;
 }
 
-static void trap_cr8(struct vcpu *vcpu, bool trap)
+void guest_trap_cr8(struct vcpu *vcpu, bool trap)
 {
 	if (vcpu->guest->trap_cr8 == trap)
 		return;
@@ -266,7 +282,7 @@ void guest_apic_deliver(struct vcpu *vcpu)
 	int vector = lapic_highest(&guest->lapic);
 
 	/* Held back by TPR: writing CR8 may let it through. EOI always exits. */
-	trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
+	guest_trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
 	if (vector < 0)
 		return;
 	if (vcpu->ops->interrupted(vcpu, &waiting) || guest->has_queued ||

@@ -145,6 +145,8 @@ void guest_deliver_events(struct vcpu *vcpu)
 		return;
 	if (lapic)
 		guest_apic_deliver(vcpu);
+	else
+		guest_trap_cr8(vcpu, vcpu->guest->request & LUV_REQUEST_CR8);
 	if (vcpu->guest->has_queued && vcpu->guest->queued.type == EVENT_INTERRUPT)
 		guest_open_window(vcpu);
 	if (vcpu->guest->request & LUV_REQUEST_INTERRUPT_WINDOW)
@@ -158,6 +160,8 @@ u64 guest_ready(struct vcpu *vcpu)
 	bool free_slot = !vcpu->guest->has_queued && !vcpu->ops->interrupted(vcpu, &waiting);
 	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
 
+	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&vcpu->guest->lapic))
+		ready |= LUV_READY_EXTINT;
 	if (free_slot && guest_interruptible(vcpu))
 		ready |= LUV_READY_INTERRUPT;
 	if (free_slot && nmi_ready(vcpu) && !vcpu->guest->nmi_pending)

@@ -49,10 +49,13 @@ static u64 leaf_size(const struct vm_slot *slot, gpa_t at, gpa_t backing, u64 ba
 	return PAGE_SIZE;
 }
 
-static u32 slot_access(const struct vm_slot *slot)
+/* What is executed of a large page gets a small one when it is (mem/nested.h, small_exec). */
+static u32 slot_access(const struct nested *nested, const struct vm_slot *slot, u64 size)
 {
 	u64 access = NESTED_READ | NESTED_EXEC;
 
+	if (nested->format->small_exec && size > PAGE_SIZE)
+		access &= ~NESTED_EXEC;
 	if (!(slot->flags & LUV_SLOT_READ_ONLY))
 		access |= NESTED_WRITE;
 	if (slot->flags & LUV_SLOT_LOG_DIRTY)
@@ -82,7 +85,7 @@ static void map_slot(struct vcpu *vcpu, const struct vm_slot *slot)
 		return;
 	}
 	size = leaf_size(slot, at, backing, size);
-	if (vm_map(vcpu->guest->vm, at, hpa(backing.addr), size, slot_access(slot)))
+	if (vm_map(vcpu->guest->vm, at, hpa(backing.addr), size, slot_access(vcpu->nested, slot, size)))
 		vcpu->dirty |= VCPU_FLUSH;
 	else
 		guest_exit(vcpu, LUV_RUN_NO_MEMORY);
@@ -99,6 +102,8 @@ void guest_memory_exit(struct vcpu *vcpu)
 	if (vcpu->exit.memory.present) {
 		if (vcpu->exit.memory.write && slot.flags & LUV_SLOT_READ_ONLY)
 			to_client(vcpu);
+		else if (vcpu->exit.memory.exec && !vm_make_executable(vcpu->guest->vm, vcpu->exit.memory.at))
+			guest_exit(vcpu, LUV_RUN_NO_MEMORY);
 		else
 			vcpu->dirty |= VCPU_FLUSH; /* another vCPU mapped it meanwhile */
 		return;

@@ -230,5 +230,7 @@ void guest_cr_exit(struct vcpu *vcpu)
 	vcpu->control.cr8 = (u8)vcpu->gpr[gpr];
 	vcpu->dirty |= VCPU_CONTROL;
 	vcpu->exit.length = (u8)length;
+	if (vcpu->guest->request & LUV_REQUEST_CR8)
+		guest_exit(vcpu, LUV_RUN_CR8);
 	instruction_retire(vcpu);
 }

@@ -7,6 +7,7 @@
 #include "exit/guest.h"
 #include "exit/insn.h"
 #include "vm/guest.h"
+#include "vm/virt_ops.h"
 
 #define DR6_BS BIT(14)
 
@@ -37,7 +38,7 @@ bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_si
  */
 static void single_step(struct vcpu *vcpu)
 {
-	if (!vcpu->guest && rdmsr(MSR_DEBUGCTL) & DEBUGCTL_BTF)
+	if (!vcpu->guest && vcpu->ops->debugctl(vcpu) & DEBUGCTL_BTF)
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	vcpu->control.dr6 |= DR6_BS;

@@ -20,12 +20,13 @@ static s64 send(struct vm *vm, struct luv_interrupt *message)
 		.delivery = (u8)message->delivery,
 		.logical = message->logical,
 		.assert = true,
-		.level_triggered = message->level,
+		.level_triggered = message->level == LUV_TRIGGER_LEVEL,
+		.tell_eoi = message->level == LUV_TRIGGER_TELL,
 		.destination = (u32)message->destination,
 	};
 
 	if (message->vector > 0xff || message->delivery > ICR_STARTUP || message->delivery == 3 ||
-	    message->destination > UINT32_MAX)
+	    message->destination > UINT32_MAX || message->level > LUV_TRIGGER_TELL)
 		return LUV_ERR_INVAL;
 	message->kick = guest_apic_send(vm, &icr, LUV_VCPUS_MAX);
 	return 0;

@@ -49,7 +49,8 @@ struct nested_format {
 	u32 (*access)(u64 entry);
 	u8 (*memory_type)(u64 entry);
 	bool typed; /* leaves hold a memory type; else memory_type answers one for all */
-	u64 dirty;  /* the bit that the CPU sets in a leaf on a write */
+	u64 dirty;  /* the bit that the CPU sets in a leaf on a write; 0: it sets none */
+	bool small_exec; /* what is executable must be mapped by 4 KiB leaves: see vmx/ept.h */
 };
 
 struct nested {

@@ -5,27 +5,7 @@
  * before and after. VMRUN saves and #VMEXIT restores our RSP, RIP, RFLAGS, RAX, CRs, descriptor tables
  * and code segments; everything else is the guest's on exit.
  */
-	/*
-	 * Behind a guest the return stack holds what the guest put there, and the registers its
-	 * values: neither may steer our speculation. 32 entries are the deepest of AMD's return
-	 * stacks (Software Techniques for Managing Speculation on AMD Processors, "RSB").
-	 */
-	.macro forget_guest
-	.rept 32
-	call 1f
-	int3
-1:
-	.endr
-	addq $(32 * 8), %rsp
-	xorl %eax, %eax
-	xorl %ecx, %ecx
-	xorl %edx, %edx
-	xorl %esi, %esi
-	xorl %r8d, %r8d
-	xorl %r9d, %r9d
-	xorl %r10d, %r10d
-	xorl %r11d, %r11d
-	.endm
+#include "vm/forget_guest.h"
 
 	.macro run name guest
 	.globl \name

@@ -9,7 +9,7 @@
 #include "svm/msrpm.h"
 #include "svm/vmcb.h"
 #include "vm/guest.h"
-#include "vm/vm.h"
+#include "vm/tag.h"
 
 #define INTERCEPT_1                                                                                \
 	(VMCB_INTERCEPT_1_INTR | VMCB_INTERCEPT_1_NMI | VMCB_INTERCEPT_1_SMI |                     \
@@ -31,8 +31,6 @@
  */
 #define ALWAYS_EXCEPTIONS (BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC))
 
-#define FIRST_GUEST_ASID 2 /* 0 is root mode's, 1 dom0's */
-
 /* The MSRs that VMLOAD, VMSAVE, VMRUN and #VMEXIT switch: the guest has its own. */
 static const u32 switched_msrs[] = {
 	MSR_STAR,	    MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,
@@ -40,20 +38,13 @@ static const u32 switched_msrs[] = {
 	MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,
 };
 
+static u32 asid_count; /* immutable after svm_guest_init */
 static u8 guest_msrpm[MSRPM_SIZE] ALIGNED(4096);
 static u8 guest_iopm[3 * PAGE_SIZE] ALIGNED(4096); /* APM 2 15.10.1 */
 
-/*
- * Address space tags of one physical CPU. A tag is never given twice between two flushes, so a new tag is
- * as good as a flush: that is how a vCPU's own flushes are made.
- */
-static struct {
-	u64 generation; /* 0: nothing was given yet */
-	u32 next, count;
-} tags[CPU_MAX];
-
 void svm_guest_init(void)
 {
+	asid_count = cpuid(0x8000000a, 0).ebx;
 	memset(guest_iopm, 0xff, sizeof(guest_iopm));
 	memset(guest_msrpm, 0xff, sizeof(guest_msrpm));
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
@@ -104,32 +95,18 @@ void svm_guest_intercepts(struct vcpu *vcpu)
 void svm_guest_prepare(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vendor;
-	struct guest *guest = vcpu->guest;
-	u32 cpu = vcpu->cpu->index;
-	u64 flushes = guest->vm->flushes;
+	u32 before = vcpu->guest->tag_cpu;
+	bool wrapped;
 
-	if (!tags[cpu].count) {
-		tags[cpu].count = cpuid(0x8000000a, 0).ebx;
-		tags[cpu].next = tags[cpu].count;
-	}
 	/* With V_INTR_MASKING our IF at VMRUN decides whether a physical interrupt ends the guest
 	 * (APM 2 15.21.1); GIF keeps them from us. */
 	__asm__ volatile("sti" : : : "memory");
-	if (vmcb->tlb_control == VMCB_TLB_KEEP && guest->tag_cpu == cpu &&
-	    guest->tag_generation == tags[cpu].generation && guest->flush_seen == flushes)
+	if (!tag_renew(vcpu, asid_count, vmcb->tlb_control != VMCB_TLB_KEEP,
+		       &vmcb->asid, &wrapped))
 		return;
-	vmcb->tlb_control = VMCB_TLB_KEEP;
-	if (tags[cpu].next >= tags[cpu].count) {
-		tags[cpu].next = FIRST_GUEST_ASID;
-		tags[cpu].generation++;
-		vmcb->tlb_control = VMCB_TLB_FLUSH_ALL;
-	}
+	vmcb->tlb_control = wrapped ? VMCB_TLB_FLUSH_ALL : VMCB_TLB_KEEP;
 	/* What the CPU cached of a VMCB is void when the VMCB was on another CPU (APM 2 15.15.1). */
-	vmcb->clean = guest->tag_cpu == cpu ? vmcb->clean & (u32)~VMCB_CLEAN_ASID : 0;
-	vmcb->asid = tags[cpu].next++;
-	guest->tag_cpu = cpu;
-	guest->tag_generation = tags[cpu].generation;
-	guest->flush_seen = flushes;
+	vmcb->clean = before == vcpu->cpu->index ? vmcb->clean & (u32)~VMCB_CLEAN_ASID : 0;
 }
 
 void svm_guest_exited(struct vcpu *vcpu)

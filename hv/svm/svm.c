@@ -12,6 +12,7 @@
 #include "svm/vmcb.h"
 #include "vm/exit_policy.h"
 #include "vm/guest.h"
+#include "vm/tag.h"
 #include "vm/virt_ops.h"
 
 /* CPUID 80000001h ECX and 8000000Ah EDX (APM 3 E.4.2, E.4.9). */
@@ -19,8 +20,6 @@
 #define CPUID_80000001_EDX_PAGE1GB BIT(26)
 #define CPUID_8000000A_EDX_NP	   BIT(0)
 #define CPUID_8000000A_EDX_NRIPS   BIT(3)
-
-#define DOM0_ASID 1
 
 #define INTERCEPT_1                                                                                \
 	(VMCB_INTERCEPT_1_CPUID | VMCB_INTERCEPT_1_INVD | VMCB_INTERCEPT_1_INVLPGA |               \
@@ -90,8 +89,14 @@ static bool svm_init_exits(void)
 	return !under_tcg();
 }
 
-static const struct nested_format *svm_nested_format(void)
+static bool svm_startup_exits(void)
 {
+	return false;
+}
+
+static const struct nested_format *svm_nested_format(bool guest)
+{
+	(void)guest;
 	return cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_PAGE1GB ? &npt_format : &npt_format_2m;
 }
 
@@ -115,7 +120,7 @@ static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 		return false;
 	/* The boot CPU is first, and alone. */
 	if (!vcpu->cpu->index) {
-		vcpu->policy->for_each_msr(intercept_msr);
+		vcpu->policy->for_each_msr(LUV_VENDOR_SVM, intercept_msr);
 		svm_guest_init();
 	}
 	vmcb->intercept_1 = INTERCEPT_1;
@@ -124,7 +129,7 @@ static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 	vmcb->intercept_2 = INTERCEPT_2;
 	vmcb->intercept_3 = INTERCEPT_3;
 	vmcb->msrpm_base = image_to_hpa(dom0_msrpm).addr;
-	vmcb->asid = DOM0_ASID;
+	vmcb->asid = TAG_DOM0;
 	vmcb->np_enable = 1;
 	vmcb->nested_cr3 = virt_to_hpa(vcpu->nested->root).addr;
 	vmcb->g_pat = rdmsr(MSR_PAT);
@@ -545,11 +550,26 @@ static void svm_enter(struct vcpu *vcpu)
 }
 
 /* GIF=1 lets INIT through; interrupts stay masked by IF, NMIs are ignored (cpu/desc.c). */
-static noreturn void svm_park(void)
+static noreturn void svm_park(struct vcpu *vcpu)
 {
+	(void)vcpu;
 	__asm__ volatile("stgi" : : : "memory");
 	for (;;)
 		__asm__ volatile("hlt" : : : "memory");
+}
+
+static u64 svm_debugctl(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return rdmsr(MSR_DEBUGCTL);
+}
+
+/* Nothing depends on a control that a CPU may lack. */
+static void svm_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
+{
+	(void)leaf;
+	(void)subleaf;
+	(void)r;
 }
 
 static void svm_msr_pass(u32 msr)
@@ -573,6 +593,7 @@ const struct virt_ops svm_ops = {
 	.ident = svm_ident,
 	.probe = svm_probe,
 	.init_exits = svm_init_exits,
+	.startup_exits = svm_startup_exits,
 	.nested_format = svm_nested_format,
 	.cpu_on = svm_cpu_on,
 	.vcpu_create_dom0 = svm_vcpu_create_dom0,
@@ -584,6 +605,8 @@ const struct virt_ops svm_ops = {
 	.store = svm_store,
 	.inject = svm_inject,
 	.interrupted = svm_interrupted,
+	.debugctl = svm_debugctl,
+	.cpuid = svm_cpuid,
 	.enter = svm_enter,
 	.park = svm_park,
 	.msr_pass = svm_msr_pass,

@@ -7,8 +7,8 @@
 
 struct exit_policy {
 	void (*on[LUV_EXIT_COUNT])(struct vcpu *vcpu); /* no entry is NULL */
-	/* Calls intercept for each MSR whose reads or writes exit. */
-	void (*for_each_msr)(void (*intercept)(u32 msr, bool read, bool write));
+	/* Calls intercept for each MSR whose reads or writes exit on that vendor's CPUs (enum luv_vendor). */
+	void (*for_each_msr)(u32 vendor, void (*intercept)(u32 msr, bool read, bool write));
 };
 
 #endif

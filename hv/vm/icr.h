@@ -31,6 +31,7 @@ struct icr {
 	u8 shorthand;
 	u32 destination; /* APIC ID or logical destination; 8 bits in xAPIC mode */
 	bool x2apic;
+	bool tell_eoi; /* a device's: its EOI is reported although it is edge-triggered */
 };
 
 /* What decides whether a CPU is addressed. In x2APIC mode ldr is derived from id. */

@@ -172,6 +172,11 @@ bool lapic_post(struct lapic *l, u8 vector, bool level_triggered)
 	return !(before >> vector % 64 & 1);
 }
 
+void lapic_tell_eoi(struct lapic *l, u8 vector)
+{
+	__atomic_fetch_or(&l->tell_eoi[vector / 64], BIT(vector % 64), __ATOMIC_RELAXED);
+}
+
 /* The acquire makes what the sender wrote before it posted visible to the guest. */
 static u64 take(u64 *word)
 {
@@ -275,7 +280,8 @@ static void end_of_interrupt(struct lapic *l, struct lapic_effect *effect)
 	vector_clear(l->isr, vector);
 	l->in_service = vector_highest(l->isr);
 	update_ppr(l);
-	if (vector_test(l->tmr, vector)) {
+	if (vector_test(l->tmr, vector) ||
+	    __atomic_load_n(&l->tell_eoi[vector / 64], __ATOMIC_RELAXED) >> vector % 64 & 1) {
 		effect->kind = LAPIC_BROADCAST_EOI;
 		effect->vector = vector;
 	}
@@ -333,8 +339,10 @@ static bool write_base(struct lapic *l, u64 base)
 void lapic_init(struct lapic *l)
 {
 	discard_incoming(l);
-	for (u32 i = 0; i < LAPIC_VECTOR_WORDS; i++)
+	for (u32 i = 0; i < LAPIC_VECTOR_WORDS; i++) {
 		l->irr[i] = l->isr[i] = l->tmr[i] = 0;
+		__atomic_store_n(&l->tell_eoi[i], 0, __ATOMIC_RELAXED);
+	}
 	for (u32 i = 0; i < LAPIC_LVT_COUNT; i++)
 		l->lvt[i] = LVT_MASKED;
 	l->in_service = 0;
@@ -491,6 +499,16 @@ static void write_deadline(struct lapic *l, u64 value, u64 now)
 	lapic_timer_expired(l, now);
 	l->deadline = value;
 	lapic_timer_expired(l, now);
+}
+
+void lapic_set_deadline(struct lapic *l, u64 deadline, u64 now)
+{
+	write_deadline(l, deadline, now);
+}
+
+u64 lapic_tsc_deadline(const struct lapic *l, u64 now)
+{
+	return timer_mode(l) == TIMER_DEADLINE && now < l->deadline ? l->deadline : 0;
 }
 
 /* --- reading --- */
@@ -728,7 +746,7 @@ bool lapic_msr_read(struct lapic *l, u32 index, u64 now, u64 *value)
 	if (index == MSR_LAPIC_BASE)
 		*value = l->base;
 	else if (index == MSR_LAPIC_DEADLINE)
-		*value = timer_mode(l) == TIMER_DEADLINE && now < l->deadline ? l->deadline : 0;
+		*value = lapic_tsc_deadline(l, now);
 	else if (offset == LAPIC_ICR)
 		*value = l->icr;
 	else if (offset < LAPIC_SIZE)
@@ -801,6 +819,14 @@ enum lapic_pin lapic_lint(struct lapic *l, u32 pin)
 	default:
 		return LAPIC_PIN_NOTHING;
 	}
+}
+
+bool lapic_takes_extint(const struct lapic *l)
+{
+	u32 entry = l->lvt[LINT0];
+
+	return lapic_mode(l) == LAPIC_DISABLED ||
+	       (!(entry & LVT_MASKED) && (entry >> 8 & 7) == LVT_EXTINT);
 }
 
 /* --- messages --- */

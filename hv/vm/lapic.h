@@ -72,6 +72,8 @@ struct lapic {
 	struct lapic_incoming incoming ALIGNED(64);
 	/* What decides whether a message reaches this APIC: atomic; the owner writes it. */
 	u64 identity ALIGNED(64);
+	/* Vectors whose EOI is broadcast whatever their trigger mode; atomic. INIT clears it. */
+	u64 tell_eoi[LAPIC_VECTOR_WORDS];
 	/* The owner's. */
 	u64 irr[LAPIC_VECTOR_WORDS];
 	u64 isr[LAPIC_VECTOR_WORDS];
@@ -97,7 +99,7 @@ _Static_assert(sizeof(struct lapic) <= 512, "struct lapic");
 struct lapic_effect {
 	enum {
 		LAPIC_NOTHING,
-		LAPIC_BROADCAST_EOI, /* of the level-triggered `vector`, to the I/O APICs */
+		LAPIC_BROADCAST_EOI, /* of `vector`, level-triggered or in tell_eoi, to the I/O APICs */
 		LAPIC_SEND,  /* icr: to every APIC that lapic_reached names, which may be the
 			      * sender; fixed, lowest priority, SMI, NMI, INIT or STARTUP */
 		LAPIC_TIMER, /* the timer has another `deadline` */
@@ -175,6 +177,9 @@ void lapic_set_cr8(struct lapic *l, u64 cr8);
  */
 bool lapic_post(struct lapic *l, u8 vector, bool level_triggered);
 
+/* Any CPU, before lapic_post: from now on this vector's EOI is broadcast even if it is edge-triggered. */
+void lapic_tell_eoi(struct lapic *l, u8 vector);
+
 /* The highest vector requested, or -1. */
 int lapic_requested(struct lapic *l);
 
@@ -195,6 +200,9 @@ enum lapic_pin {
 /* LINT0 or LINT1 became active. A disabled APIC has them as INTR and NMI (SDM 3A 10.4.3). */
 enum lapic_pin lapic_lint(struct lapic *l, u32 pin);
 
+/* Would LINT0 bring the CPU a PIC's interrupts now? */
+bool lapic_takes_extint(const struct lapic *l);
+
 /* --- the timer --- */
 
 /*
@@ -204,6 +212,10 @@ enum lapic_pin lapic_lint(struct lapic *l, u32 pin);
 u64 lapic_timer_expired(struct lapic *l, u64 now);
 
 u64 lapic_deadline(const struct lapic *l);
+
+/* IA32_TSC_DEADLINE: 0 in the timer's other modes, where setting it does nothing. */
+u64 lapic_tsc_deadline(const struct lapic *l, u64 now);
+void lapic_set_deadline(struct lapic *l, u64 deadline, u64 now);
 
 /* The guest's TSC was set: the timer's own clock was not; a TSC deadline stays. */
 void lapic_tsc_stepped(struct lapic *l, u64 before, u64 after);

@@ -118,6 +118,15 @@ static void take_events(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 	vcpu->dirty |= VCPU_CONTROL | VCPU_INTERCEPTS;
 }
 
+/* A group of its own: a deadline that has passed meanwhile is not to be set again with the others. */
+static void take_deadline(struct vcpu *vcpu, const struct luv_vcpu_page *page)
+{
+	struct guest *guest = vcpu->guest;
+
+	lapic_set_deadline(&guest->lapic, read_once(&page->tsc_deadline),
+			   rdtsc() + guest->tsc_offset);
+}
+
 void state_take(struct vcpu *vcpu, u64 groups)
 {
 	const struct luv_vcpu_page *page = vcpu->guest->page;
@@ -134,7 +143,9 @@ void state_take(struct vcpu *vcpu, u64 groups)
 		take_msrs(vcpu, page);
 	if (groups & LUV_GROUP_EVENTS)
 		take_events(vcpu, page);
-	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_FPU))
+	if (groups & LUV_GROUP_DEADLINE)
+		take_deadline(vcpu, page);
+	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_FPU | LUV_GROUP_DEADLINE))
 		vcpu->guest->unchecked = true;
 }
 
@@ -245,5 +256,8 @@ void state_give(struct vcpu *vcpu, u64 groups)
 	}
 	if (groups & LUV_GROUP_EVENTS)
 		give_events(vcpu, page);
+	if (groups & LUV_GROUP_DEADLINE)
+		page->tsc_deadline = lapic_tsc_deadline(&vcpu->guest->lapic,
+							rdtsc() + vcpu->guest->tsc_offset);
 	page->valid = groups & LUV_GROUPS_ALL;
 }

@@ -100,6 +100,7 @@ struct vcpu_exit {
 			u8 fetched;	/* bytes of the instruction that the CPU reports */
 			u8 bytes[15];
 		} memory;
+		u8 startup_vector;
 		struct {
 			u16 port;
 			u8 size; /* 1, 2, 4 */

@@ -3,6 +3,7 @@
 #ifndef VM_VIRT_OPS_H
 #define VM_VIRT_OPS_H
 
+#include "cpu/x86.h"
 #include "vm/vcpu.h"
 
 struct virt_ops {
@@ -14,8 +15,10 @@ struct virt_ops {
 	const char *(*probe)(void);
 	/* False where an INIT to a CPU in guest mode is lost or resets it (known emulators). */
 	bool (*init_exits)(void);
-	/* The format of nested tables on this CPU. */
-	const struct nested_format *(*nested_format)(void);
+	/* True where a STARTUP to a CPU that waits in guest mode exits: dom0's may reach it as they are. */
+	bool (*startup_exits)(void);
+	/* The format of nested tables on this CPU, for dom0 or for a guest. */
+	const struct nested_format *(*nested_format)(bool guest);
 	/* Puts this CPU into root mode with host_save (a zeroed page) as the vendor's area. */
 	void (*cpu_on)(hpa_t host_save);
 	/* Gives the vCPU its control structure for dom0: everything passes but policy's
@@ -39,8 +42,13 @@ struct virt_ops {
 	bool (*interrupted)(struct vcpu *vcpu, struct vcpu_event *event);
 	/* Runs the guest until it exits; fills exit, gpr, rip, rflags. */
 	void (*enter)(struct vcpu *vcpu);
-	/* Waits in root mode for a real INIT and STARTUP: never returns. */
-	void (*park)(void);
+	/* The vCPU's CPU waits for STARTUP: at the next entry, where startup_exits; else here and now, for a
+	 * real INIT and STARTUP, and it never returns. */
+	void (*park)(struct vcpu *vcpu);
+	/* The vCPU's IA32_DEBUGCTL; dom0's vCPU, active. */
+	u64 (*debugctl)(struct vcpu *vcpu);
+	/* Takes away from what the CPU answers dom0 what guest mode cannot do here. */
+	void (*cpuid)(u32 leaf, u32 subleaf, struct cpuid *r);
 	/* From now on dom0's accesses to the MSR need not exit any more: each CPU stops with them at
 	 * its next such exit. */
 	void (*msr_pass)(u32 msr);
@@ -48,6 +56,6 @@ struct virt_ops {
 	void (*take_init)(void);
 };
 
-extern const struct virt_ops svm_ops;
+extern const struct virt_ops svm_ops, vmx_ops;
 
 #endif

@@ -77,7 +77,7 @@ static struct vm *allocate(const struct virt_ops *ops)
 	if (!vm)
 		return NULL;
 	vm->slots = page_alloc();
-	if (vm->slots && nested_init(&vm->nested, ops->nested_format(), &page_pool))
+	if (vm->slots && nested_init(&vm->nested, ops->nested_format(true), &page_pool))
 		return vm;
 	free_if(vm->slots);
 	page_free(vm);
@@ -275,7 +275,8 @@ s64 vm_slot_set(struct vm *vm, const struct luv_slot *slot)
 {
 	s64 result;
 
-	if (!slot_valid(slot))
+	if (!slot_valid(slot) ||
+	    (slot->flags & LUV_SLOT_LOG_DIRTY && !vm->nested.format->dirty))
 		return LUV_ERR_INVAL;
 	spin_lock(&vm->lock);
 	if (vm->running)
@@ -323,6 +324,22 @@ bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access)
 		done = nested_map(&vm->nested, gpa(align_down(at.addr, size)),
 				  hpa(align_down(page.addr, size)), size, access, CACHE_WB);
 	}
+	spin_unlock(&vm->lock);
+	return done;
+}
+
+bool vm_make_executable(struct vm *vm, gpa_t at)
+{
+	u64 page = align_down(at.addr, PAGE_SIZE);
+	struct nested_leaf leaf;
+	bool done = true;
+
+	spin_lock(&vm->lock);
+	nested_lookup(&vm->nested, at, &leaf);
+	/* Another vCPU may have been faster. */
+	if (leaf.access && !(leaf.access & NESTED_EXEC))
+		done = nested_map(&vm->nested, gpa(page), hpa(leaf.page.addr + (page - leaf.base.addr)),
+				  PAGE_SIZE, leaf.access | (u32)NESTED_EXEC, leaf.memory_type);
 	spin_unlock(&vm->lock);
 	return done;
 }

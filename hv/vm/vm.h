@@ -87,6 +87,9 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
  */
 bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access);
 
+/* Makes the 4 KiB page at an address that is mapped executable. False: the pool is exhausted. */
+bool vm_make_executable(struct vm *vm, gpa_t at);
+
 /* Creates vCPU `index`; its pages in our view. LUV_ERR_EXIST, NOMEM. */
 s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_policy *policy,
 		   u32 index, struct luv_vcpu_page *page, void *fpu, const u8 *stop);

@@ -2,6 +2,7 @@
 #include "vm/world.h"
 
 #include "cpu/crash.h"
+#include "cpu/desc.h"
 #include "cpu/msr.h"
 #include "cpu/x86.h"
 #include "mem/page.h"
@@ -16,10 +17,11 @@
 #define FAMILY_ZEN3	0x19
 #define FAMILY_ZEN5	0x1a
 #define PRED_CMD_IBPB	BIT(0)
+#define FLUSH_CMD_L1D	BIT(0)
 
 /* Immutable after world_init. */
 static struct {
-	bool xsave, xss, tsc_aux, spec_ctrl, ibpb;
+	bool xsave, xss, tsc_aux, spec_ctrl, ibpb, debugctl, counters, l1d;
 	u64 xcr0;
 	struct state_limits limits;
 } has;
@@ -31,16 +33,35 @@ static u32 family(void)
 	return (eax >> 8 & 15) + (eax >> 20 & 0xff);
 }
 
+static bool is_intel(void)
+{
+	return cpuid(0, 0).ebx == 0x756e6547; /* "Genu" */
+}
+
 /*
  * CPUs whose branch predictors do not keep a guest and the user process that runs it apart (VMSCAPE,
- * CVE-2025-40300): Zen to Zen 5. dom0's kernel cannot know when its process has run a guest.
+ * CVE-2025-40300): Zen to Zen 5, and nearly all of Intel's that have IBPB. dom0's kernel cannot know when its
+ * process has run a guest.
  */
 static bool needs_ibpb(void)
 {
 	u32 f = family();
 
+	if (is_intel())
+		return cpuid(7, 0).edx & BIT(26);
 	return cpuid(0x80000008, 0).ebx & BIT(12) &&
 	       (f == FAMILY_ZEN || f == FAMILY_HYGON || f == FAMILY_ZEN3 || f == FAMILY_ZEN5);
+}
+
+/* L1 terminal fault (CVE-2018-3646): a guest reads what is in the L1 data cache, by guest physical address. */
+static bool leaks_l1d(void)
+{
+	u64 capabilities = 0;
+
+	if (cpuid(7, 0).edx & BIT(29))
+		rdmsr_safe(MSR_ARCH_CAPABILITIES, &capabilities);
+	return is_intel() && cpuid(7, 0).edx & BIT(28) &&
+	       !(capabilities & (ARCH_RDCL_NO | ARCH_SKIP_L1D_FLUSH));
 }
 
 /* The CR4 bits that CPUID 1 and 7 announce (APM 2 3.1.3). */
@@ -90,7 +111,13 @@ void world_init(void)
 	has.tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
 	/* AMD: any of IBRS, STIBP, SSBD (APM 3 E.4.7). */
 	has.spec_ctrl = sizes.ebx & (BIT(14) | BIT(15) | BIT(24));
+	if (is_intel()) /* IBRS and IBPB, STIBP, SSBD (SDM 2A CPUID) */
+		has.spec_ctrl = cpuid(7, 0).edx & (BIT(26) | BIT(27) | BIT(31));
 	has.ibpb = needs_ibpb();
+	/* VT-x switches it by itself. */
+	has.debugctl = !is_intel();
+	has.counters = is_intel() && (cpuid(0xa, 0).eax & 0xff) >= 2;
+	has.l1d = leaks_l1d();
 	has.limits = (struct state_limits){
 		.physical_bits = (u8)sizes.eax,
 		.cr4 = cr4_bits(),
@@ -223,7 +250,8 @@ static void restore_msr(bool present, u32 msr, u64 *now, u64 old)
 static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 {
 	/* dom0 must not trace or count in the guest, nor may the guest inherit branch traps. */
-	swap_msr(true, MSR_DEBUGCTL, &dom0->debugctl, 0);
+	swap_msr(has.debugctl, MSR_DEBUGCTL, &dom0->debugctl, 0);
+	swap_msr(has.counters, MSR_PERF_GLOBAL_CTRL, &dom0->counters, 0);
 	swap_msr(has.xss, MSR_XSS, &dom0->xss, 0);
 	swap_msr(has.tsc_aux, MSR_TSC_AUX, &dom0->tsc_aux, guest->tsc_aux);
 	/* Last: it may restrict our own speculation. */
@@ -239,7 +267,8 @@ static void msrs_leave(const struct dom0_msrs *dom0, u64 *spec_ctrl, u64 *tsc_au
 		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 	restore_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
 	restore_msr(has.xss, MSR_XSS, &ignored, dom0->xss);
-	restore_msr(true, MSR_DEBUGCTL, &ignored, dom0->debugctl);
+	restore_msr(has.counters, MSR_PERF_GLOBAL_CTRL, &ignored, dom0->counters);
+	restore_msr(has.debugctl, MSR_DEBUGCTL, &ignored, dom0->debugctl);
 }
 
 bool world_enter(struct vcpu *dom0, struct vcpu *guest)
@@ -261,6 +290,8 @@ bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 	guest->cpu = cpu;
 	guest->ops->switch_in(guest);
 	cpu->guest = guest;
+	if (has.l1d)
+		wrmsr(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
 	return true;
 }
 

@@ -30,7 +30,8 @@
 #define LUV_GROUP_MSRS	   (1ull << 4) /* msr */
 #define LUV_GROUP_EVENTS   (1ull << 5) /* events */
 #define LUV_GROUP_FPU	   (1ull << 6) /* the second page */
-#define LUV_GROUPS_ALL	   0x7full
+#define LUV_GROUP_DEADLINE (1ull << 7) /* tsc_deadline (LUV_VM_LAPIC) */
+#define LUV_GROUPS_ALL	   0xffull
 
 enum luv_general { /* the instruction encoding's order */
 	LUV_RAX,
@@ -122,6 +123,7 @@ enum luv_run {
 	LUV_RUN_ENTRY_FAILED = 14, /* unknown.code: the CPU refuses this state */
 	LUV_RUN_UNKNOWN = 15,	   /* unknown: an exit that nobody expected */
 	LUV_RUN_NO_MEMORY = 16,	   /* the hypervisor's pool is exhausted: end a VM, then run again */
+	LUV_RUN_CR8 = 17,	   /* the guest wrote CR8 (LUV_REQUEST_CR8); RIP is behind it */
 	LUV_RUN_COUNT
 };
 
@@ -212,6 +214,7 @@ struct luv_vcpu_page {
 	/* Guest debugging. */
 	uint64_t debug_flags;	   /* LUV_DEBUG_ */
 	uint64_t debug_exceptions; /* bit n: exception n ends RUN instead of reaching the guest */
+	uint64_t tsc_deadline; /* of the local APIC's timer; 0: none, or it has passed */
 };
 _Static_assert(sizeof(struct luv_vcpu_page) <= LUV_PAGE_SIZE, "struct luv_vcpu_page");
 _Static_assert(__builtin_offsetof(struct luv_vcpu_page, exit) == 128, "luv_vcpu_page.exit");
@@ -219,10 +222,12 @@ _Static_assert(__builtin_offsetof(struct luv_vcpu_page, general) == 256, "luv_vc
 
 #define LUV_REQUEST_INTERRUPT_WINDOW (1ull << 0)
 #define LUV_REQUEST_NMI_WINDOW	     (1ull << 1)
+#define LUV_REQUEST_CR8		     (1ull << 2) /* without LUV_VM_LAPIC: writes of CR8 end RUN */
 
 #define LUV_READY_INTERRUPT (1ull << 0) /* an interrupt injected now is delivered at once */
 #define LUV_READY_NMI	    (1ull << 1)
 #define LUV_READY_IF	    (1ull << 2) /* RFLAGS.IF */
+#define LUV_READY_EXTINT    (1ull << 3) /* LUV_VM_LAPIC: LINT0 takes the interrupts of a PIC */
 
 #define LUV_DEBUG_SINGLE_STEP (1ull << 0) /* RUN ends (vector 1) after one instruction */
 
@@ -302,8 +307,11 @@ struct luv_interrupt {
 	uint64_t logical;  /* 1: logical destination */
 	uint64_t delivery; /* ICR delivery mode */
 	uint64_t vector;
-	uint64_t level; /* 1: level triggered */
+	uint64_t level; /* LUV_TRIGGER_ */
 	uint64_t kick;	/* out: bits of the vCPUs that should be made to look */
 };
+#define LUV_TRIGGER_EDGE  0u
+#define LUV_TRIGGER_LEVEL 1u /* its EOI is reported */
+#define LUV_TRIGGER_TELL  2u /* edge triggered; EOIs of its vector are reported all the same */
 
 #endif

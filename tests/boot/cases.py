@@ -3,7 +3,7 @@
 
 import subprocess
 
-from boot import checks
+from boot import checks, life
 from boot.machine import TOOLS, Boot, Case, check, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
@@ -14,23 +14,29 @@ BASIC = [
     checks.cpus_held, checks.exits_grow, checks.memory_left, checks.hidden_reserved,
     checks.kernel_content,
 ]
-FULL = BASIC + [
-    checks.memory_budget, checks.cpuid_signature, checks.hidden_touched, checks.svm_locked,
-    checks.svme_off, checks.host_save_area, checks.svm_instructions, checks.kvm_declines,
-    checks.refuses_users, checks.acpi_tables,
-    checks.cpus_held, checks.exits_grow,  # all the same after what was tried
+EVERYWHERE = BASIC + [
+    checks.memory_budget, checks.cpuid_signature, checks.hidden_touched, checks.refuses_users, checks.acpi_tables,
 ]
+AFTERWARDS = [checks.cpus_held, checks.exits_grow]  # all the same after what was tried
+FULL = EVERYWHERE + [
+    checks.svm_locked, checks.svme_off, checks.host_save_area, checks.svm_instructions, checks.kvm_declines,
+] + AFTERWARDS
+FULL_VMX = EVERYWHERE + [
+    checks.vmx_locked, checks.vmx_instructions, checks.kvm_intel_declines,
+] + AFTERWARDS
 # QEMU keeps its translations over a reset, and GRUB's copying over pages that hold many of them takes
 # minutes. So the first boot does little, and the second everything.
 AGAIN = [checks.second_boot, *FULL]
 END = [checks.powered_off, checks.nothing_unexpected]
 
+# Bochs: GRUB starts Luvalley in any case, and with several CPUs its BIOS does not survive a reset, bare or not.
+VMX = {"cpu": "vmx", "mem": "512M"}
 DIRECT = {"kernel": "dom0", "initrd": "dom0"}
 CHAIN, MODULE, FIRMWARE = "chain boot", "direct boot", "the firmware goes on"
 
 
-def refusal(name, sentence, prepare=None, at_end=(), **options):
-    return Case(name, options, seconds=60, refusal=sentence, at_end=[checks.refused(sentence), *at_end],
+def refusal(name, sentence, prepare=None, at_end=(), slow=False, **options):
+    return Case(name, options, seconds=120, slow=slow, refusal=sentence, at_end=[checks.refused(sentence), *at_end],
                 **({"prepare": prepare} if prepare else {}))
 
 
@@ -132,6 +138,45 @@ CASES = [
          [Boot([checks.example, checks.guest_exits, checks.guest_misuse, checks.guest_restarts,
                 checks.guest_state, checks.cpus_held])],
          at_end=END, seconds=400, slow=True),
+    Case("KVM face, pc, virtio, 1 CPU", {"smp": "1", **DIRECT},
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.kvm_only_by_run,
+                checks.qemu_boots("pc", "on", 1), checks.qemu_boots("q35", "split", 2), checks.cpus_held])],
+         at_end=END, seconds=600),
+    Case("KVM face, pc, virtio, 2 CPUs", {"smp": "2", "luvalley_options": "apic=direct", **DIRECT},
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 2), checks.cpus_held])],
+         at_end=END, seconds=600),
+    Case("KVM face, all interrupt controllers", {"smp": "1", **DIRECT},
+         [Boot([checks.qemu_boots(machine, irqchip, vcpus) for machine in ("pc", "q35")
+                for irqchip in ("on", "split", "off") for vcpus in (1, 2)])],
+         at_end=END, seconds=1500, slow=True),
+    # Linux's own KVM says what the tests of the face must ask for.
+    Case("Linux's kvm_amd instead of Luvalley", {"hypervisor": "none", "smp": "1", **DIRECT},
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 1)])],
+         at_end=[checks.powered_off], seconds=600),
+    Case("VT-x, chain from GRUB, 1 CPU, guests", {"smp": "1", **VMX, "luvalley_options": "apic=direct"},
+         [Boot(BASIC + [checks.boot_log(CHAIN)], "reboot"),
+          Boot([checks.second_boot, *FULL_VMX, checks.no_report, checks.apic_mode("direct"), checks.rests,
+                checks.bad_calls, checks.example, checks.guest_exits, checks.guest_misuse, checks.cpus_held])],
+         at_end=END, seconds=900),
+    Case("VT-x, direct, 2 CPUs", {"smp": "2", **VMX, **DIRECT},
+         [Boot(FULL_VMX + [checks.boot_log(MODULE), checks.apic_mode("trap"), checks.cpu_replugged, checks.nmis_arrive,
+                           checks.example])],
+         at_end=END, seconds=900),
+    Case("VT-x, guests, 2 CPUs", {"smp": "2", **VMX, **DIRECT, "luvalley_options": "apic=direct"},
+         [Boot([checks.guest_exits, checks.guest_misuse, checks.guest_restarts, checks.guest_state,
+                checks.cpus_held])],
+         at_end=END, seconds=3000, slow=True),
+    Case("life, pc, virtio, 2 CPUs", {"append": "crashkernel=160M", "smp": "2", **DIRECT},
+         [Boot([*life.NMI, life.plugged_under_load], life.KEXEC),
+          Boot([life.kernel_of(2, "luvalley.kexec"), *BASIC, life.guest_runs], life.reboot_by("kbd")),
+          Boot([checks.cpus_held], life.reboot_by("pci")),
+          Boot([checks.cpus_held], life.reboot_by("acpi")),
+          Boot([checks.cpus_held], life.PANIC),
+          Boot([checks.cpus_held], life.KDUMP),
+          Boot([life.kernel_of(7, "luvalley.kdump"), life.crash_kernel])],
+         at_end=END, seconds=400),
+    Case("life, q35, virtio, 1 CPU of 2", {"machine": "q35", "append": "maxcpus=1", "smp": "2", **DIRECT},
+         [Boot([life.one_cpu_first, checks.cpus_held])], at_end=END),
     # The checks themselves: where there is no Luvalley, they must say so.
     Case("without Luvalley, pc, virtio, 2 CPUs",
          {"hypervisor": "none", "smp": "2"},
@@ -144,8 +189,20 @@ CASES = [
              checks.guest_restarts))])],
          at_end=[checks.powered_off, must_fail(checks.nothing_unexpected),
                  must_fail(checks.triple_faulted), must_fail(checks.report_on_consoles)]),
+    # A dom0 of our own: callers under every kind of page tables.
+    Case("bare dom0, pc, IDE, 1 CPU",
+         {"boot": "multiboot", "disk": "{build}/bare/disk.img", "disk_bus": "ide", "smp": "1", "mem": "128M"},
+         tap=".", at_end=END, seconds=60),
+    Case("bare dom0, q35, virtio, 5-level paging, 2 CPUs",
+         {"cpu": "la57", "boot": "multiboot", "disk": "{build}/bare/disk.img", "machine": "q35", "smp": "2"},
+         tap=".", at_end=END, seconds=60),
+    Case("bare dom0, without Luvalley",
+         {"hypervisor": "none", "disk": "{build}/bare/disk.img", "smp": "1", "mem": "128M"},
+         tap="raise #UD$", at_end=[checks.powered_off], seconds=60),
     refusal("no AMD-V", "this CPU has no AMD-V (SVM)", cpu="svm-off", boot="multiboot"),
     refusal("no nested paging", "has no nested paging", cpu="no-npt", boot="multiboot"),
+    refusal("VT-x without EPT", "VT-x has no nested paging (EPT)", cpu="vmx-no-ept"),
+    refusal("no VT-x", "this CPU has no Intel VT-x (VMX)", cpu="vmx-off", slow=True),
     refusal("too little memory", "too little memory: Luvalley needs", mem="64M", boot="multiboot"),
     refusal("a boot drive that is not there", "cannot read the boot disk", boot="multiboot",
             luvalley_options="boot=hd7"),

@@ -401,6 +401,27 @@ static void test_nesting(void **state)
 	end(-1); /* nothing is in service */
 }
 
+/* A device may want the EOI of an edge: TMR is what it always is. INIT forgets. */
+static void test_told_edges(void **state)
+{
+	(void)state;
+	lapic_tell_eoi(&apic, 0x51);
+	for (u32 pass = 0; pass < 2; pass++) {
+		lapic_post(&apic, 0x51, false);
+		deliver(0x51);
+		assert_int_equal(get(LAPIC_TMR + 0x20), 0);
+		end(0x51);
+	}
+	lapic_post(&apic, 0x50, false);
+	deliver(0x50);
+	end(-1);
+	lapic_init(&apic);
+	put(LAPIC_SVR, ENABLED);
+	lapic_post(&apic, 0x51, false);
+	deliver(0x51);
+	end(-1);
+}
+
 static void test_trigger_modes(void **state)
 {
 	(void)state;
@@ -646,6 +667,22 @@ static void test_periodic(void **state)
 	assert_int_equal(lapic_deadline(&apic), 0);
 }
 
+/* What a client sets and reads, when it moves a vCPU. */
+static void test_clients_deadline(void **state)
+{
+	(void)state;
+	lapic_set_deadline(&apic, 5000, now); /* not in this mode */
+	assert_int_equal(lapic_tsc_deadline(&apic, now), 0);
+	put(LAPIC_LVT_TIMER, 0x40 | TSC_DEADLINE);
+	lapic_set_deadline(&apic, now + 50, now);
+	assert_int_equal(lapic_deadline(&apic), now + 50);
+	assert_int_equal(lapic_tsc_deadline(&apic, now), now + 50);
+	now += 50;
+	assert_int_equal(lapic_tsc_deadline(&apic, now), 0);
+	assert_int_equal(lapic_timer_expired(&apic, now), 0);
+	deliver(0x40);
+}
+
 static void test_tsc_deadline(void **state)
 {
 	(void)state;
@@ -766,8 +803,11 @@ static void test_lint(void **state)
 				fail_msg("row %u", i);
 			assert_int_equal(get(LAPIC_TMR + 0x20),
 					 rows[i].entry == 0x8045 ? 0x20 : 0);
+			assert_int_equal(lapic_takes_extint(&apic),
+					 pin == 0 && rows[i].result == LAPIC_PIN_EXTINT);
 		}
 	set_base(0xfee00000);
+	assert_true(lapic_takes_extint(&apic));
 	assert_int_equal(lapic_lint(&apic, 0), LAPIC_PIN_EXTINT);
 	assert_int_equal(lapic_lint(&apic, 1), LAPIC_PIN_NMI);
 }
@@ -1379,6 +1419,7 @@ int main(void)
 	    TEST(test_priorities),
 	    TEST(test_cr8),
 	    TEST(test_nesting),
+	    TEST(test_told_edges),
 	    TEST(test_trigger_modes),
 	    TEST(test_post_says_what_is_new),
 	    TEST(test_software_disable),
@@ -1389,6 +1430,7 @@ int main(void)
 	    TEST(test_late_interrupt_is_not_lost),
 	    TEST(test_divide),
 	    TEST(test_periodic),
+	    TEST(test_clients_deadline),
 	    TEST(test_tsc_deadline),
 	    TEST(test_tsc_frequency),
 	    TEST(test_extremes),

@@ -235,3 +235,8 @@ int luv_unpin(void *address, size_t size)
 	pthread_mutex_unlock(&lock);
 	return result;
 }
+
+int luv_pin_descriptor(void)
+{
+	return luv_pin_os_descriptor();
+}

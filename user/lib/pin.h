@@ -30,6 +30,10 @@ int luv_pin(void *address, size_t size, const char **why);
  */
 int luv_unpin(void *address, size_t size);
 
+/* The descriptor that new pins need (those that are there do not); negative: none. A program that
+ * closes descriptors by range leaves it out. */
+int luv_pin_descriptor(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -298,10 +298,17 @@ int luv_pin_os_release(unsigned slot, uintptr_t address, size_t size)
 	return 0;
 }
 
+int luv_pin_os_descriptor(void)
+{
+	return __atomic_load_n(&ring.ring_fd, __ATOMIC_RELAXED);
+}
+
 void luv_pin_os_forked(void)
 {
+	int descriptor = ring.ring_fd;
+
+	__atomic_store_n(&ring.ring_fd, -1, __ATOMIC_RELAXED);
 	/* Not io_uring_queue_exit: it would unmap what is not inherited. */
-	if (ring.ring_fd >= 0)
-		close(ring.ring_fd);
-	ring.ring_fd = -1;
+	if (descriptor >= 0)
+		close(descriptor);
 }

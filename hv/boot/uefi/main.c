@@ -50,6 +50,10 @@ static void read_handoff(void)
 /* What root mode could not run on with, or guest mode not go on with. */
 static void check_firmware_state(void)
 {
+	/* The firmware's APs would have to be in guest mode before it sends them a STARTUP. */
+	if (start.ops->startup_exits())
+		refuse("from UEFI this version of Luvalley starts with AMD-V only; with Intel VT-x "
+		       "boot from a BIOS (legacy mode)");
 	if (handoff->cr4 & CR4_LA57)
 		refuse("the firmware runs with 5-level page tables, which this version of Luvalley "
 		       "cannot take over");
@@ -160,7 +164,7 @@ static void main_on_cpu_stack(void)
 	start_say_what_is_ours(cpu_count);
 	refuse_by(NULL);
 	start_check_pages(launch_cpu_on(cpu, start.ops));
-	dom0_apic_init(start_keeps_apic_trap());
+	dom0_apic_init(start.ops, start_keeps_apic_trap());
 	dom0_apic_expect_firmware(handoff->cr3);
 	resume_firmware(cpu->vcpu);
 	hv_log("dom0 starts: the firmware goes on in guest mode");

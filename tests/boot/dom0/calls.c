@@ -35,7 +35,10 @@ static long call(unsigned long number, unsigned long a, unsigned long b, unsigne
 {
 	long result = (long)number;
 
-	__asm__ volatile("vmmcall" : "+a"(result) : "D"(a), "S"(b), "d"(c) : "memory");
+	if (luv_query(LUV_QUERY_VENDOR) == LUV_VENDOR_SVM)
+		__asm__ volatile("vmmcall" : "+a"(result) : "D"(a), "S"(b), "d"(c) : "memory");
+	else
+		__asm__ volatile("vmcall" : "+a"(result) : "D"(a), "S"(b), "d"(c) : "memory");
 	return result;
 }
 

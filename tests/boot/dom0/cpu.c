@@ -7,7 +7,7 @@
  *   cpu x87 CPU COUNT         executes FXRSTOR COUNT times on that CPU (docs/machine.md)
  *   cpu read CPU MSR          the value, or the error's name
  *   cpu write CPU MSR VALUE   "written", or the error's name
- *   cpu illegal               each SVM instruction, and the signal it got
+ *   cpu illegal               each SVM or VMX instruction, and the signal it got
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
@@ -146,17 +146,89 @@ static void invlpga(void)
 	__asm__ volatile("invlpga" : : "a"(0ul), "c"(0ul) : "memory");
 }
 
-static const struct {
+static uint64_t nothing[2] __attribute__((aligned(16)));
+
+static void vmxon(void)
+{
+	__asm__ volatile("vmxon %0" : "+m"(nothing));
+}
+
+static void vmclear(void)
+{
+	__asm__ volatile("vmclear %0" : "+m"(nothing));
+}
+
+static void vmptrld(void)
+{
+	__asm__ volatile("vmptrld %0" : "+m"(nothing));
+}
+
+static void vmlaunch(void)
+{
+	__asm__ volatile("vmlaunch" : : : "memory");
+}
+
+static void vmread(void)
+{
+	uint64_t value;
+
+	__asm__ volatile("vmread %1, %0" : "=r"(value) : "r"(0ull));
+}
+
+static void vmwrite(void)
+{
+	__asm__ volatile("vmwrite %0, %0" : : "r"(0ull));
+}
+
+static void invept(void)
+{
+	__asm__ volatile("invept %0, %1" : "+m"(nothing) : "r"(2ull));
+}
+
+static void invvpid(void)
+{
+	__asm__ volatile("invvpid %0, %1" : "+m"(nothing) : "r"(2ull));
+}
+
+static void getsec(void)
+{
+	__asm__ volatile(".byte 0x0f, 0x37" : : "a"(0ul) : "rbx", "rcx", "memory");
+}
+
+struct instruction {
 	const char *name;
 	void (*execute)(void);
-} instructions[] = {
+};
+
+static const struct instruction svm_instructions[] = {
     {"vmrun", vmrun}, {"vmload", vmload}, {"vmsave", vmsave},	{"stgi", stgi},
     {"clgi", clgi},   {"skinit", skinit}, {"invlpga", invlpga},
 };
 
+static const struct instruction vmx_instructions[] = {
+    {"vmxon", vmxon},	{"vmclear", vmclear}, {"vmptrld", vmptrld}, {"vmlaunch", vmlaunch}, {"vmread", vmread},
+    {"vmwrite", vmwrite}, {"invept", invept}, {"invvpid", invvpid}, {"getsec", getsec},
+};
+
+static const struct instruction *choose(size_t *count)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	__cpuid(0, eax, ebx, ecx, edx);
+	if (ebx == signature_INTEL_ebx) {
+		*count = sizeof(vmx_instructions) / sizeof(vmx_instructions[0]);
+		return vmx_instructions;
+	}
+	*count = sizeof(svm_instructions) / sizeof(svm_instructions[0]);
+	return svm_instructions;
+}
+
 static int illegal(void)
 {
-	for (size_t i = 0; i < sizeof(instructions) / sizeof(instructions[0]); i++) {
+	size_t count;
+	const struct instruction *instructions = choose(&count);
+
+	for (size_t i = 0; i < count; i++) {
 		pid_t child = fork();
 		int status;
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the code does differently under the emulator Bochs (2.7), and nowhere else. */
+#ifndef VMX_BOCHS_H
+#define VMX_BOCHS_H
+
+#include "lib/types.h"
+
+/*
+ * Where it is detected:
+ * - INIT in guest mode stays pending after its exit, and wait-for-SIPI does not hold it back: dom0's INITs and
+ *   STARTUPs are trapped at its APIC, and CPUs wait outside VMX operation (dom0/apic.h).
+ * - An EPT violation saves a single step as pending that has not been made (SDM 3C 28.3.4: it is a fault).
+ * - A guest that is entered with IF clear is not ended by interrupts: the preemption timer ends it now and then.
+ */
+extern bool under_bochs; /* immutable after bochs_detect */
+
+void bochs_detect(void);
+
+/* Before a guest's entry, its VMCS current; `pin`: its pin-based controls. */
+void bochs_prepare(u32 pin, u64 rflags);
+
+/* After each exit. */
+void bochs_exited(u32 reason);
+
+#endif

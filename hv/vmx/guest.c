@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What guests need beyond dom0: their intercepts, windows, TLB tags, and checks before their entry. */
+#include "vm/guest.h"
+
+#include "cpu/log.h"
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/host.h"
+#include "mem/page.h"
+#include "vm/tag.h"
+#include "vm/world.h"
+#include "vmx/bochs.h"
+#include "vmx/capability.h"
+#include "vmx/check.h"
+#include "vmx/instructions.h"
+#include "vmx/msr_bitmap.h"
+#include "vmx/vmx.h"
+
+/*
+ * #AC and #DB are intercepted although the guest gets them: a guest can make their delivery raise
+ * them again for ever, and no interrupt is taken meanwhile (CVE-2015-5307, CVE-2015-8104). #MC is dom0's.
+ */
+#define ALWAYS_EXCEPTIONS (BIT(VECTOR_DB) | BIT(VECTOR_AC) | BIT(VECTOR_MC))
+
+#define VPID_COUNT BIT(16)
+
+/* SDM 3A table 4-8: what is reserved in a present PDPTE, below the physical address. */
+#define PDPTE_PRESENT  BIT(0)
+#define PDPTE_RESERVED 0x1e6ull
+
+/* "Invalid guest state", as the CPU says it. */
+#define INVALID_STATE ((u32)(REASON_ENTRY_FAILED | REASON_INVALID_STATE))
+
+/* The MSRs that entry and exit, switch_in and switch_out switch: the guest has its own. */
+static const u32 switched_msrs[] = {
+	MSR_STAR,	    MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,
+	MSR_FS_BASE,	    MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
+	MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,
+};
+
+static u8 guest_bitmap[PAGE_SIZE] ALIGNED(4096);
+
+void vmx_guest_init(void)
+{
+	memset(guest_bitmap, 0xff, sizeof(guest_bitmap));
+	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
+		msr_bitmap_set(guest_bitmap, switched_msrs[i], true, true, false);
+}
+
+/* NE must be set; CD and NW would be the CPU's. Of CR4 a guest has what its client may set. */
+bool vmx_guest_create(struct vcpu *vcpu)
+{
+	struct vmx *x = vmx_create(vcpu);
+
+	if (!x)
+		return false;
+	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
+	x->cr4_mask = ~world_limits()->cr4;
+	vmcs_write(CR0_MASK, x->cr0_mask);
+	vmcs_write(CR4_MASK, x->cr4_mask);
+	vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap).addr);
+	vmcs_write(VIRTUAL_APIC_ADDRESS, virt_to_hpa(x->virtual_apic).addr);
+	vmx_give_back(vcpu);
+	return true;
+}
+
+static bool refuse(struct vcpu *vcpu, const char *check)
+{
+	vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_ENTRY_FAILED, .code = INVALID_STATE};
+	hv_log_first("CPU %u: a guest's state is invalid: %s", vcpu->cpu->index, check);
+	return false;
+}
+
+/* False where the four lie in memory that the nested tables do not map yet: an exit as the CPU's walk would make. */
+static bool load_pdptes(struct vcpu *vcpu)
+{
+	const u64 reserved = PDPTE_RESERVED | ~(BIT(world_limits()->physical_bits) - 1);
+	gpa_t at = gpa(vmcs_read(GUEST_CR3) & 0xffffffe0);
+	struct nested_leaf leaf;
+	const u64 *pdpte;
+
+	nested_lookup(vcpu->nested, at, &leaf);
+	if (!leaf.access) {
+		vcpu->exit = (struct vcpu_exit){
+			.reason = LUV_EXIT_MEMORY,
+			.memory = {.at = at, .page_walk = true},
+		};
+		return false;
+	}
+	/* Mapped is dom0's RAM only, which was checked. */
+	pdpte = hpa_to_virt(hpa(leaf.page.addr + (at.addr - leaf.base.addr)));
+	for (u32 i = 0; i < 4; i++) {
+		u64 value = __atomic_load_n(&pdpte[i], __ATOMIC_RELAXED);
+
+		if (value & PDPTE_PRESENT && value & reserved)
+			return refuse(vcpu, "a PDPTE");
+		vmcs_write(GUEST_PDPTE0 + i * VMCS_FIELD_STEP, value);
+	}
+	return true;
+}
+
+static bool check_state(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+	bool injects = x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_INTERRUPT;
+	const char *wrong;
+
+	/* A client may have cleared IF since the interrupt's delivery was interrupted. */
+	if (!x->unchecked && !(vcpu->rflags & RFLAGS_VM) && !(injects && !(vcpu->rflags & RFLAGS_IF)))
+		return true;
+	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
+	wrong = vmx_check_guest(vcpu, injects);
+	if (wrong)
+		return refuse(vcpu, wrong);
+	x->unchecked = false;
+	return true;
+}
+
+/* Virtual NMIs: the CPU knows when they are blocked, and clears that behind IRET (SDM 3C 25.6.1). */
+static void write_nmi_blocking(const struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+	bool injects = x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_NMI;
+	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = now & ~BLOCKED_BY_NMI;
+
+	/* One that is injected blocks the next by itself, and may not find them blocked. */
+	if (vcpu->guest->nmi_blocked && !injects)
+		wanted |= BLOCKED_BY_NMI;
+	if (wanted != now)
+		vmcs_write(GUEST_INTERRUPTIBILITY, wanted);
+}
+
+static void write_intercepts(struct vcpu *vcpu)
+{
+	const struct guest *guest = vcpu->guest;
+	struct vmx *x = vcpu->vendor;
+	u64 primary = vmx_has.guest.primary;
+
+	if (guest->window_open)
+		primary |= PRIMARY_INTERRUPT_WINDOW;
+	if (guest->trap_cr8)
+		primary |= PRIMARY_CR8_LOAD;
+	if (guest->nmi_blocked && (guest->nmi_pending || guest->request & LUV_REQUEST_NMI_WINDOW))
+		primary |= PRIMARY_NMI_WINDOW;
+	if (primary != x->primary)
+		vmcs_write(PRIMARY_CONTROLS, primary);
+	x->primary = (u32)primary;
+	vmcs_write(EXCEPTION_BITMAP, ALWAYS_EXCEPTIONS | guest->debug_exceptions);
+}
+
+/* Mappings by EPT are tagged with the EPT pointer alone (SDM 3C 29.4.1): a new VPID does not hide them. */
+static void renew_tag(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+	bool wrapped;
+
+	if (!tag_renew(vcpu, VPID_COUNT, x->flush, &x->vpid, &wrapped))
+		return;
+	if (wrapped)
+		vpid_invalidate_all();
+	ept_invalidate(x->ept_pointer);
+	vmcs_write(VPID, x->vpid);
+	x->flush = false;
+}
+
+bool vmx_guest_prepare(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+
+	if (!check_state(vcpu))
+		return false;
+	if (x->load_pdptes && !load_pdptes(vcpu))
+		return false;
+	x->load_pdptes = false;
+	renew_tag(vcpu);
+	write_nmi_blocking(vcpu);
+	write_intercepts(vcpu);
+	if (under_bochs)
+		bochs_prepare(vmx_has.guest.pin, vcpu->rflags);
+	return true;
+}
+
+void vmx_guest_exited(struct vcpu *vcpu)
+{
+	vcpu->guest->nmi_blocked = vmcs_read(GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI;
+}

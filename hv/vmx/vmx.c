@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Intel VT-x: virt_ops for virtual machine extensions (SDM 3C chapters 24 to 31). */
+#include "vmx/vmx.h"
+
+#include "cpu/crash.h"
+#include "cpu/desc.h"
+#include "cpu/log.h"
+#include "cpu/msr.h"
+#include "cpu/x86.h"
+#include "lib/string.h"
+#include "mem/host.h"
+#include "mem/page.h"
+#include "vm/exit_policy.h"
+#include "vm/guest.h"
+#include "vm/tag.h"
+#include "vm/virt_ops.h"
+#include "vmx/bochs.h"
+#include "vmx/capability.h"
+#include "vmx/check.h"
+#include "vmx/ept.h"
+#include "vmx/instructions.h"
+#include "vmx/msr_bitmap.h"
+
+#define CPUID_1_ECX_VMX BIT(5)
+
+#define PENDING_STEP BIT(14) /* GUEST_PENDING_DEBUG, BS */
+
+/* Host state has no null TR (SDM 3C 27.2.3). Its base and limit come with it, and nobody loads it. */
+#define SELECTOR_TR 0x10
+
+/* vmx_run's answers. */
+enum run {
+	RUN_EXITED,
+	RUN_FAILED,
+	RUN_FAILED_WITH_ERROR,
+	RUN_PENDING,
+};
+
+u32 vmx_run(struct vcpu *vcpu, bool launched, const u32 *pending, u32 known);
+u32 vmx_run_guest(struct vcpu *vcpu, bool launched, const u32 *pending, u32 known);
+extern const u8 vmx_exit[], vmx_exit_guest[];
+
+/* One for all of dom0's vCPUs; filled before the first runs. */
+static u8 dom0_bitmap[PAGE_SIZE] ALIGNED(4096);
+
+/* --- a CPU ---------------------------------------------------------------------------------- */
+
+static bool has_vmx(void)
+{
+	return cpuid(1, 0).ecx & CPUID_1_ECX_VMX;
+}
+
+/* Also Intel's CPUs without VT-x, so that probe can say what is missing. */
+static bool vmx_ident(void)
+{
+	struct cpuid id = cpuid(0, 0);
+
+	/* "GenuineIntel" */
+	return has_vmx() || (id.ebx == 0x756e6547 && id.edx == 0x49656e69 && id.ecx == 0x6c65746e);
+}
+
+/* Locked by the firmware, as it should be, or by us (SDM 3C 24.7). */
+static bool enabled(void)
+{
+	u64 control = rdmsr(MSR_FEATURE_CONTROL);
+
+	if (control & FEATURE_CONTROL_LOCK)
+		return control & FEATURE_CONTROL_VMX;
+	wrmsr(MSR_FEATURE_CONTROL, control | FEATURE_CONTROL_VMX | FEATURE_CONTROL_LOCK);
+	return true;
+}
+
+static bool has_multihit(void)
+{
+	u64 capabilities = 0;
+
+	if (cpuid(7, 0).edx & BIT(29))
+		rdmsr_safe(MSR_ARCH_CAPABILITIES, &capabilities);
+	return !(capabilities & ARCH_PSCHANGE_MC_NO);
+}
+
+static const char *vmx_probe(void)
+{
+	const char *missing;
+
+	if (!has_vmx())
+		return "this CPU has no Intel VT-x (VMX), or it is switched off: look for \"VT-x\" or "
+		       "\"virtualization\" in the firmware's setup, or start your system without Luvalley";
+	if (!enabled())
+		return "Intel VT-x (VMX) is disabled by the firmware, or another hypervisor runs already: "
+		       "switch \"VT-x\" on in the firmware's setup";
+	missing = vmx_capability_read();
+	if (missing)
+		return missing;
+	bochs_detect();
+	ept_init(vmx_has.ept_1g, vmx_has.ept_dirty, has_multihit());
+	return NULL;
+}
+
+static bool vmx_init_exits(void)
+{
+	return !under_bochs;
+}
+
+static const struct nested_format *vmx_nested_format(bool guest)
+{
+	return guest ? &ept_guest_format : &ept_dom0_format;
+}
+
+/* SDM 3C 24.8: what CR0 and CR4 must have in VMX operation. */
+static void vmx_cpu_on(hpa_t region)
+{
+	struct vcpu *vcpu = this_cpu()->vcpu;
+
+	write_cr0((read_cr0() | rdmsr(MSR_VMX_CR0_FIXED0)) & rdmsr(MSR_VMX_CR0_FIXED1));
+	write_cr4((read_cr4() | rdmsr(MSR_VMX_CR4_FIXED0)) & rdmsr(MSR_VMX_CR4_FIXED1));
+	*(u32 *)hpa_to_virt(region) = vmx_has.revision;
+	desc_keep_events();
+	vmx_on(region);
+	vpid_invalidate_all();
+	if (vcpu) {
+		struct vmx *x = vcpu->vendor;
+
+		vmcs_use(x->vmcs);
+		x->flush = true;
+	}
+}
+
+/* --- creation ------------------------------------------------------------------------------- */
+
+static void write_controls(const struct vmx_controls *c)
+{
+	vmcs_write(PIN_CONTROLS, c->pin);
+	vmcs_write(PRIMARY_CONTROLS, c->primary);
+	vmcs_write(SECONDARY_CONTROLS, c->secondary);
+	vmcs_write(EXIT_CONTROLS, c->exit);
+	vmcs_write(ENTRY_CONTROLS, c->entry);
+}
+
+/* Root mode, as it is now on every CPU; the selectors are null but for these two. */
+static void write_host_state(const u8 *exit)
+{
+	vmcs_write(HOST_CS_SELECTOR, SELECTOR_CODE);
+	vmcs_write(HOST_TR_SELECTOR, SELECTOR_TR);
+	vmcs_write(HOST_CR0, read_cr0());
+	vmcs_write(HOST_CR3, host_cr3().addr);
+	vmcs_write(HOST_CR4, read_cr4());
+	vmcs_write(HOST_EFER, rdmsr(MSR_EFER));
+	vmcs_write(HOST_PAT, rdmsr(MSR_PAT));
+	vmcs_write(HOST_GDTR_BASE, desc_gdt());
+	vmcs_write(HOST_IDTR_BASE, desc_idt());
+	vmcs_write(HOST_RIP, (u64)exit);
+}
+
+struct vmx *vmx_create(struct vcpu *vcpu)
+{
+	const struct vmx_controls *controls = vcpu->guest ? &vmx_has.guest : &vmx_has.dom0;
+	struct vmx *x = page_alloc();
+	u32 *vmcs = page_alloc();
+
+	if (!x || !vmcs) {
+		if (x)
+			page_free(x);
+		return NULL;
+	}
+	*vmcs = vmx_has.revision;
+	x->vmcs = virt_to_hpa(vmcs);
+	x->primary = controls->primary;
+	x->flush = true;
+	x->ept_pointer = ept_pointer(virt_to_hpa(vcpu->nested->root), vmx_has.ept_dirty);
+	vcpu->vendor = x;
+	vmcs_clear(x->vmcs);
+	vmcs_use(x->vmcs);
+	vmcs_zero();
+	write_controls(controls);
+	write_host_state(vcpu->guest ? vmx_exit_guest : vmx_exit);
+	vmcs_write(EPT_POINTER, x->ept_pointer);
+	vmcs_write(VMCS_LINK_POINTER, UINT64_MAX);
+	return x;
+}
+
+static void intercept_msr(u32 msr, bool read, bool write)
+{
+	msr_bitmap_set(dom0_bitmap, msr, read, write, true);
+}
+
+/* Everything but what must be set, in VMX operation, and what dom0 must not see is dom0's own. */
+static bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
+{
+	struct vmx *x = vmx_create(vcpu);
+
+	if (!x)
+		return false;
+	/* The boot CPU is first, and alone. */
+	if (!vcpu->cpu->index) {
+		vcpu->policy->for_each_msr(LUV_VENDOR_VMX, intercept_msr);
+		vmx_guest_init();
+	}
+	x->cr0_mask = CR0_NE;
+	x->cr4_mask = CR4_VMXE;
+	x->vpid = TAG_DOM0;
+	vmcs_write(CR0_MASK, x->cr0_mask);
+	vmcs_write(CR4_MASK, x->cr4_mask);
+	vmcs_write(VPID, x->vpid);
+	vmcs_write(MSR_BITMAPS, image_to_hpa(dom0_bitmap).addr);
+	vmcs_write(GUEST_PAT, rdmsr(MSR_PAT));
+	vcpu->active = true;
+	return true;
+}
+
+static void vmx_vcpu_destroy(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+
+	page_free(hpa_to_virt(x->vmcs));
+	page_free(x);
+}
+
+/* --- whose VMCS is current ------------------------------------------------------------------ */
+
+/*
+ * A VMCS is current from switch_in to switch_out. Another one may be borrowed in between: a guest's, by a call that looks
+ * at it, and dom0's while a guest runs. A guest's must not stay active here (SDM 3C 25.11.1): it is cleared
+ * when it is given back.
+ */
+static void borrow(const struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	if (!vcpu->active)
+		vmcs_use(x->vmcs);
+}
+
+static void clear(struct vmx *x)
+{
+	vmcs_clear(x->vmcs);
+	x->launched = false;
+}
+
+void vmx_give_back(const struct vcpu *vcpu)
+{
+	const struct cpu *cpu = this_cpu();
+	const struct vcpu *owner = cpu->guest && cpu->guest->active ? cpu->guest : cpu->vcpu;
+
+	if (vcpu->active)
+		return;
+	if (vcpu->guest)
+		clear(vcpu->vendor);
+	if (owner)
+		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
+}
+
+static void vmx_switch_in(struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	vmcs_use(x->vmcs);
+	write_cr2(x->cr2);
+	write_dr6(x->dr6);
+	wrmsr(MSR_STAR, x->star);
+	wrmsr(MSR_LSTAR, x->lstar);
+	wrmsr(MSR_CSTAR, x->cstar);
+	wrmsr(MSR_SFMASK, x->sfmask);
+	wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
+	vcpu->active = true;
+}
+
+static void vmx_switch_out(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+
+	x->cr2 = read_cr2();
+	x->dr6 = read_dr6();
+	x->star = rdmsr(MSR_STAR);
+	x->lstar = rdmsr(MSR_LSTAR);
+	x->cstar = rdmsr(MSR_CSTAR);
+	x->sfmask = rdmsr(MSR_SFMASK);
+	x->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	vcpu->active = false;
+	if (vcpu->guest)
+		clear(x);
+}
+
+/* --- registers ------------------------------------------------------------------------------ */
+
+static u64 seen(u64 field, u64 shadow, u64 mask)
+{
+	return (field & ~mask) | (shadow & mask);
+}
+
+static void load_control(struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	vcpu->control = (struct vcpu_control){
+		.cr0 = seen(vmcs_read(GUEST_CR0), vmcs_read(CR0_SHADOW), x->cr0_mask),
+		.cr2 = vcpu->active ? read_cr2() : x->cr2,
+		.cr3 = vmcs_read(GUEST_CR3),
+		.cr4 = seen(vmcs_read(GUEST_CR4), vmcs_read(CR4_SHADOW), x->cr4_mask),
+		.efer = vmcs_read(GUEST_EFER),
+		.dr6 = vcpu->active ? read_dr6() : x->dr6,
+		.dr7 = vmcs_read(GUEST_DR7),
+		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
+		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
+		.interrupt_shadow =
+			vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS),
+	};
+}
+
+/* The four fields of a segment lie equally far from those of ES. */
+static u32 of_segment(u32 field, u32 name)
+{
+	return field + name * VMCS_FIELD_STEP;
+}
+
+static void load_segment(u32 name, struct segment *s)
+{
+	u64 rights = vmcs_read(of_segment(GUEST_ES_RIGHTS, name));
+
+	s->selector = (u16)vmcs_read(of_segment(GUEST_ES_SELECTOR, name));
+	s->limit = (u32)vmcs_read(of_segment(GUEST_ES_LIMIT, name));
+	s->base = vmcs_read(of_segment(GUEST_ES_BASE, name));
+	s->attributes = (u16)((rights & 0xff) | (rights >> 4 & 0xf00));
+	if (rights & RIGHTS_UNUSABLE)
+		s->attributes &= (u16)~SEGMENT_PRESENT;
+}
+
+static void load_segments(struct vcpu_segments *s)
+{
+	for (u32 i = 0; i < SEG_COUNT; i++)
+		load_segment(i, &s->seg[i]);
+	s->gdt_base = vmcs_read(GUEST_GDTR_BASE);
+	s->gdt_limit = (u32)vmcs_read(GUEST_GDTR_LIMIT);
+	s->idt_base = vmcs_read(GUEST_IDTR_BASE);
+	s->idt_limit = (u32)vmcs_read(GUEST_IDTR_LIMIT);
+}
+
+static void load_msrs(struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+	bool live = vcpu->active;
+
+	vcpu->msrs = (struct vcpu_msrs){
+		.star = live ? rdmsr(MSR_STAR) : x->star,
+		.lstar = live ? rdmsr(MSR_LSTAR) : x->lstar,
+		.cstar = live ? rdmsr(MSR_CSTAR) : x->cstar,
+		.sfmask = live ? rdmsr(MSR_SFMASK) : x->sfmask,
+		.kernel_gs_base = live ? rdmsr(MSR_KERNEL_GS_BASE) : x->kernel_gs_base,
+		.sysenter_cs = vmcs_read(GUEST_SYSENTER_CS),
+		.sysenter_esp = vmcs_read(GUEST_SYSENTER_ESP),
+		.sysenter_eip = vmcs_read(GUEST_SYSENTER_EIP),
+		.pat = vmcs_read(GUEST_PAT),
+	};
+}
+
+static void vmx_load(struct vcpu *vcpu, u32 groups)
+{
+	borrow(vcpu);
+	if (groups & VCPU_CONTROL)
+		load_control(vcpu);
+	if (groups & VCPU_SEGMENTS)
+		load_segments(&vcpu->segments);
+	if (groups & VCPU_MSRS)
+		load_msrs(vcpu);
+	vmx_give_back(vcpu);
+}
+
+static bool pae_paging(u64 cr0, u64 cr4, u64 efer)
+{
+	return cr0 & CR0_PG && cr4 & CR4_PAE && !(efer & EFER_LMA);
+}
+
+/* With EPT the CPU takes PDPTEs from the VMCS (SDM 3C 27.3.1.6), so whoever changes the mode or CR3 changes them. */
+static void look_at_changes(struct vmx *x, const struct vcpu_control *c)
+{
+	u64 cr0 = vmcs_read(GUEST_CR0), efer = vmcs_read(GUEST_EFER);
+
+	if (pae_paging(c->cr0, c->cr4, c->efer) &&
+	    (c->cr3 != vmcs_read(GUEST_CR3) || !pae_paging(cr0, vmcs_read(GUEST_CR4), efer)))
+		x->load_pdptes = true;
+	if ((cr0 ^ c->cr0) & (CR0_PE | CR0_PG) || efer != c->efer)
+		x->unchecked = true;
+}
+
+/* CR0.CD and NW are no part of the switch (SDM 3C 27.3.2.1): dom0's are the CPU's, guests never reach them. */
+static u64 real_cr0(const struct vcpu *vcpu)
+{
+	const u64 cache = CR0_CD | CR0_NW;
+	u64 wanted = vcpu->control.cr0, now = read_cr0();
+
+	if (vcpu->guest)
+		return (wanted & ~cache) | CR0_NE;
+	if ((wanted ^ now) & cache)
+		write_cr0((now & ~cache) | (wanted & cache));
+	return wanted | CR0_NE;
+}
+
+/* Which of the two it was that holds events back is the CPU's own matter; STI needs IF (SDM 3C 27.3.1.5). */
+static void store_shadow(const struct vcpu *vcpu)
+{
+	const u64 both = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
+	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = 0;
+
+	if (vcpu->control.interrupt_shadow)
+		wanted = now & both ? now & both : BLOCKED_BY_MOV_SS;
+	if ((now & both) != wanted)
+		vmcs_write(GUEST_INTERRUPTIBILITY, (now & ~both) | wanted);
+}
+
+static void store_control(struct vcpu *vcpu)
+{
+	const struct vcpu_control *c = &vcpu->control;
+	struct vmx *x = vcpu->vendor;
+	u64 entry = vmcs_read(ENTRY_CONTROLS) & ~ENTRY_GUEST_64;
+
+	look_at_changes(x, c);
+	vmcs_write(GUEST_CR0, real_cr0(vcpu));
+	vmcs_write(CR0_SHADOW, c->cr0);
+	vmcs_write(GUEST_CR3, c->cr3);
+	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE);
+	vmcs_write(CR4_SHADOW, c->cr4);
+	vmcs_write(GUEST_EFER, c->efer);
+	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
+	vmcs_write(GUEST_DR7, c->dr7);
+	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
+	x->cr2 = c->cr2;
+	x->dr6 = c->dr6;
+	if (vcpu->active) {
+		write_cr2(c->cr2);
+		write_dr6(c->dr6);
+	}
+	store_shadow(vcpu);
+}
+
+/* A code or data segment is accessed, and a TSS busy, when a CPU holds it; clients may forget that. */
+static u64 rights_of(const struct segment *s, u32 name)
+{
+	u64 attributes = s->attributes;
+
+	if (!(attributes & SEGMENT_PRESENT))
+		return RIGHTS_UNUSABLE | (attributes & 0xff);
+	if (name < SEG_LDTR)
+		attributes |= 1;
+	if (name == SEG_TR)
+		attributes |= 2;
+	return (attributes & 0xff) | (attributes & 0xf00) << 4;
+}
+
+static void store_segments(const struct vcpu_segments *s)
+{
+	for (u32 i = 0; i < SEG_COUNT; i++) {
+		vmcs_write(of_segment(GUEST_ES_SELECTOR, i), s->seg[i].selector);
+		vmcs_write(of_segment(GUEST_ES_LIMIT, i), s->seg[i].limit);
+		vmcs_write(of_segment(GUEST_ES_BASE, i), s->seg[i].base);
+		vmcs_write(of_segment(GUEST_ES_RIGHTS, i), rights_of(&s->seg[i], i));
+	}
+	vmcs_write(GUEST_GDTR_BASE, s->gdt_base);
+	vmcs_write(GUEST_GDTR_LIMIT, s->gdt_limit);
+	vmcs_write(GUEST_IDTR_BASE, s->idt_base);
+	vmcs_write(GUEST_IDTR_LIMIT, s->idt_limit);
+}
+
+/* Guests only: dom0's MSRs are its own business. */
+static void store_msrs(const struct vcpu *vcpu)
+{
+	const struct vcpu_msrs *m = &vcpu->msrs;
+	struct vmx *x = vcpu->vendor;
+
+	x->star = m->star;
+	x->lstar = m->lstar;
+	x->cstar = m->cstar;
+	x->sfmask = m->sfmask;
+	x->kernel_gs_base = m->kernel_gs_base;
+	if (vcpu->active) {
+		wrmsr(MSR_STAR, m->star);
+		wrmsr(MSR_LSTAR, m->lstar);
+		wrmsr(MSR_CSTAR, m->cstar);
+		wrmsr(MSR_SFMASK, m->sfmask);
+		wrmsr(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
+	}
+	vmcs_write(GUEST_SYSENTER_CS, m->sysenter_cs);
+	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
+	vmcs_write(GUEST_SYSENTER_EIP, m->sysenter_eip);
+	vmcs_write(GUEST_PAT, m->pat);
+	vmcs_write(TSC_OFFSET, vcpu->guest->tsc_offset);
+}
+
+static void vmx_store(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+
+	borrow(vcpu);
+	if (vcpu->dirty & VCPU_CONTROL)
+		store_control(vcpu);
+	if (vcpu->dirty & VCPU_SEGMENTS)
+		store_segments(&vcpu->segments);
+	if (vcpu->dirty & VCPU_MSRS)
+		store_msrs(vcpu);
+	if (vcpu->dirty & VCPU_FLUSH)
+		x->flush = true;
+	if (vcpu->dirty & VCPU_SEGMENTS)
+		x->unchecked = true;
+	vcpu->dirty = 0;
+	vmx_give_back(vcpu);
+}
+
+static u64 vmx_debugctl(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return vmcs_read(GUEST_DEBUGCTL);
+}
+
+/* --- events --------------------------------------------------------------------------------- */
+
+static void vmx_inject(struct vcpu *vcpu, const struct vcpu_event *event)
+{
+	/* These push an error code in protected mode, and no others do; the CPU checks it (SDM 3C 27.2.1.3). */
+	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17);
+	struct vmx *x = vcpu->vendor;
+
+	x->event = 0;
+	if (!event)
+		return;
+	x->event = (u32)(EVENT_VALID | (u32)event->type << 8 | event->vector);
+	x->event_error = event->error & 0xffff;
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (event->type == EVENT_EXCEPTION && event->vector < 32 && with_error & BIT(event->vector) &&
+	    vcpu->control.cr0 & CR0_PE)
+		x->event |= (u32)EVENT_ERROR_VALID;
+}
+
+static bool vmx_interrupted(struct vcpu *vcpu, struct vcpu_event *event)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	if (!(x->event & EVENT_VALID))
+		return false;
+	*event = (struct vcpu_event){
+		.vector = (u8)x->event,
+		.type = (u8)EVENT_TYPE_OF(x->event),
+		.has_error = x->event & EVENT_ERROR_VALID,
+		.error = x->event_error,
+	};
+	return true;
+}
+
+/*
+ * An event whose delivery the exit interrupted is delivered again (SDM 3C 28.2.4). What an instruction asked for (INTn, INT1,
+ * INT3, INTO) is asked for again by executing it.
+ */
+static void keep_interrupted(struct vmx *x)
+{
+	u32 event = (u32)vmcs_read(VECTORING_EVENT);
+
+	x->event = 0;
+	if (!(event & EVENT_VALID) || EVENT_TYPE_OF(event) >= EVENT_SOFTWARE)
+		return;
+	x->event = event & ~(u32)EVENT_IRET_UNBLOCKED;
+	if (event & EVENT_ERROR_VALID)
+		x->event_error = (u32)vmcs_read(VECTORING_EVENT_ERROR);
+}
+
+/* An IRET that faulted had unblocked NMIs, and is executed again (SDM 3C 28.2.3). */
+static void keep_nmi_blocked(const struct vmx *x, u32 reason)
+{
+	bool unblocked = reason == REASON_EPT_VIOLATION
+				 ? vmcs_read(EXIT_QUALIFICATION) & EPT_IRET_UNBLOCKED
+				 : reason == REASON_EXCEPTION_OR_NMI &&
+					   vmcs_read(EXIT_EVENT) & EVENT_IRET_UNBLOCKED;
+
+	if (unblocked && !(x->event & EVENT_VALID))
+		vmcs_write(GUEST_INTERRUPTIBILITY,
+			   vmcs_read(GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
+}
+
+/*
+ * NMIs and machine checks that root mode took are dom0's. Returns what is left: one event an entry: where another waits already, the
+ * preemption timer, at 0, ends dom0's run before its first instruction, behind that event's delivery (SDM 3C
+ * 27.7.4). A CPU without the timer delivers the NMI at its next exit.
+ */
+static u32 hand_on(struct vcpu *vcpu)
+{
+	static const struct vcpu_event nmi = {.vector = VECTOR_NMI, .type = EVENT_NMI},
+				       mc = {.vector = VECTOR_MC, .type = EVENT_EXCEPTION};
+	struct vmx *x = vcpu->vendor;
+	u32 pending = __atomic_load_n(&vcpu->cpu->pending, __ATOMIC_RELAXED);
+	u32 one = pending & CPU_PENDING_MC ? CPU_PENDING_MC : CPU_PENDING_NMI;
+
+	if (x->event & EVENT_VALID || !pending)
+		return pending;
+	vmx_inject(vcpu, one == CPU_PENDING_MC ? &mc : &nmi);
+	return __atomic_and_fetch(&vcpu->cpu->pending, ~one, __ATOMIC_RELAXED);
+}
+
+/* --- entry and exit ------------------------------------------------------------------------- */
+
+static void flush(struct vmx *x)
+{
+	ept_invalidate(x->ept_pointer);
+	vpid_invalidate((u16)x->vpid);
+	x->flush = false;
+}
+
+/* TF's trap behind a shadow is pending (SDM 3C 27.3.1.5), unless it means branches only. */
+static void store_pending_step(const struct vcpu *vcpu)
+{
+	u64 blocked = vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS), pending;
+
+	if (!blocked)
+		return;
+	pending = vmcs_read(GUEST_PENDING_DEBUG) & ~PENDING_STEP;
+	if (vcpu->rflags & RFLAGS_TF && !(vmcs_read(GUEST_DEBUGCTL) & DEBUGCTL_BTF))
+		pending |= PENDING_STEP;
+	vmcs_write(GUEST_PENDING_DEBUG, pending);
+}
+
+static void write_entry(const struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	vmcs_write(GUEST_RSP, vcpu->gpr[GPR_RSP]);
+	vmcs_write(GUEST_RIP, vcpu->rip);
+	vmcs_write(GUEST_RFLAGS, vcpu->rflags);
+	vmcs_write(ENTRY_EVENT, x->event);
+	if (x->event & EVENT_ERROR_VALID)
+		vmcs_write(ENTRY_EVENT_ERROR, x->event_error);
+	if (vcpu->rflags & RFLAGS_TF || vcpu->guest)
+		store_pending_step(vcpu);
+}
+
+static void read_exit(struct vcpu *vcpu)
+{
+	vcpu->valid = 0;
+	vcpu->gpr[GPR_RSP] = vmcs_read(GUEST_RSP);
+	vcpu->rip = vmcs_read(GUEST_RIP);
+	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	vcpu->code64 = vmcs_read(GUEST_EFER) & EFER_LMA &&
+		       vmcs_read(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG;
+}
+
+/* The CPU refused: say which check of ours it would have failed, or what it says itself. */
+static void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
+{
+	const struct vmx *x = vcpu->vendor;
+	const char *check;
+
+	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
+	check = vmx_check_guest(vcpu, x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_INTERRUPT);
+	vcpu->exit = (struct vcpu_exit){
+		.reason = LUV_EXIT_ENTRY_FAILED,
+		.code = reason ? reason : error,
+		.info = reason ? vmcs_read(EXIT_QUALIFICATION) : 0,
+	};
+	hv_log_first("CPU %u: the CPU refused %s (0x%llx, %s); perhaps because of %s",
+		     vcpu->cpu->index, vcpu->guest ? "a guest's state" : "dom0's state",
+		     (unsigned long long)vcpu->exit.code,
+		     reason ? "a check on guest state" : vmx_error_name(error),
+		     check ? check : "something that our checks do not know");
+}
+
+static void exited(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+	u32 reason = (u32)vmcs_read(EXIT_REASON);
+
+	if (reason & REASON_ENTRY_FAILED) {
+		entry_failed(vcpu, reason, 0);
+		x->event = 0;
+		return;
+	}
+	x->launched = true;
+	if (under_bochs)
+		bochs_exited(reason & 0xffff);
+	read_exit(vcpu);
+	keep_interrupted(x);
+	keep_nmi_blocked(x, reason & 0xffff);
+	vmx_decode(vcpu, reason & 0xffff);
+}
+
+static u32 enter_dom0(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+	u32 waiting = hand_on(vcpu), answer;
+	bool at_once = waiting && vmx_has.timer;
+
+	if (at_once) {
+		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin | PIN_TIMER);
+		vmcs_write(PREEMPTION_TIMER, 0);
+	}
+	write_entry(vcpu);
+	answer = vmx_run(vcpu, x->launched, &vcpu->cpu->pending, waiting);
+	if (at_once)
+		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin);
+	return answer;
+}
+
+static void vmx_enter(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+	u32 answer;
+
+	do {
+		if (vcpu->guest && !vmx_guest_prepare(vcpu))
+			return;
+		if (x->flush)
+			flush(x);
+		if (vcpu->guest)
+			write_entry(vcpu);
+		answer = vcpu->guest ? vmx_run_guest(vcpu, x->launched, &vcpu->cpu->pending, 0)
+				     : enter_dom0(vcpu);
+		if (answer == RUN_EXITED)
+			exited(vcpu);
+		/* The timer's exit and an NMI before the entry are nobody's but ours. */
+	} while (!vcpu->guest && (answer == RUN_PENDING ||
+				  (answer == RUN_EXITED && vcpu->exit.code == REASON_TIMER)));
+	if (answer == RUN_PENDING)
+		vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_NMI};
+	else if (answer != RUN_EXITED)
+		entry_failed(vcpu, 0, answer == RUN_FAILED ? 0 : vmcs_read(INSTRUCTION_ERROR));
+	if (vcpu->guest)
+		vmx_guest_exited(vcpu);
+}
+
+/* --- starting and stopping CPUs ------------------------------------------------------------- */
+
+/*
+ * The vCPU's next entry waits for a STARTUP (SDM 3C 27.7.2), which exits. Under Bochs a real INIT and STARTUP bring the
+ * CPU back: outside VMX operation it takes them, with interrupts masked and NMIs ignored (cpu/desc.c).
+ */
+static void vmx_park(struct vcpu *vcpu)
+{
+	/* Nothing can be injected then, and nothing waits: as after a real INIT. */
+	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
+	if (!under_bochs) {
+		vmcs_write(GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI);
+		return;
+	}
+	clear(vcpu->vendor);
+	vmx_off();
+	for (;;)
+		__asm__ volatile("hlt" : : : "memory");
+}
+
+static void vmx_msr_pass(u32 msr)
+{
+	msr_bitmap_set(dom0_bitmap, msr, true, true, false);
+}
+
+/* It was used up by the exit. */
+static void vmx_take_init(void)
+{
+}
+
+/* What works in guest mode only with a control of the VMCS that this CPU may lack. */
+static void vmx_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
+{
+	u32 secondary = vmx_has.dom0.secondary;
+
+	if (leaf == 0x80000001 && !(secondary & SECONDARY_RDTSCP))
+		r->edx &= (u32)~BIT(27);
+	if (leaf == 7 && !subleaf && !(secondary & SECONDARY_RDTSCP))
+		r->ecx &= (u32)~BIT(22); /* RDPID */
+	if (leaf == 7 && !subleaf && !(secondary & SECONDARY_INVPCID))
+		r->ebx &= (u32)~BIT(10);
+	if (leaf == 7 && !subleaf && !(secondary & SECONDARY_USER_WAIT))
+		r->ecx &= (u32)~BIT(5);
+	if (leaf == 0xd && subleaf == 1 && !(secondary & SECONDARY_XSAVES))
+		r->eax &= (u32)~BIT(3);
+}
+
+const struct virt_ops vmx_ops = {
+	.name = "VT-x",
+	.vendor = LUV_VENDOR_VMX,
+	.ident = vmx_ident,
+	.probe = vmx_probe,
+	.init_exits = vmx_init_exits,
+	.startup_exits = vmx_init_exits,
+	.nested_format = vmx_nested_format,
+	.cpu_on = vmx_cpu_on,
+	.vcpu_create_dom0 = vmx_vcpu_create_dom0,
+	.vcpu_create_guest = vmx_guest_create,
+	.vcpu_destroy = vmx_vcpu_destroy,
+	.switch_in = vmx_switch_in,
+	.switch_out = vmx_switch_out,
+	.load = vmx_load,
+	.store = vmx_store,
+	.inject = vmx_inject,
+	.interrupted = vmx_interrupted,
+	.debugctl = vmx_debugctl,
+	.cpuid = vmx_cpuid,
+	.enter = vmx_enter,
+	.park = vmx_park,
+	.msr_pass = vmx_msr_pass,
+	.take_init = vmx_take_init,
+};

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Intel VT-x: a vCPU's side of it. */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "vm/vcpu.h"
+#include "vmx/vmcs.h"
+
+struct vmx {
+	/* Guests: the virtual-APIC page is this one, of which the CPU uses only the TPR, at 80h. */
+	u32 virtual_apic[256];
+	hpa_t vmcs; /* immutable */
+	bool launched;
+	bool flush;	    /* before the next entry: what the CPU caches of the vCPU is void */
+	bool load_pdptes;   /* before the next entry: PAE's four, from memory */
+	bool unchecked;	    /* a guest's state was set since its last check (vmx/check.h) */
+	u32 event, event_error; /* for the next entry, as ENTRY_EVENT */
+	u32 primary;	    /* PRIMARY_CONTROLS as written */
+	u32 vpid;
+	u64 ept_pointer;    /* immutable */
+	u64 cr0_mask, cr4_mask; /* immutable: bits that the guest sees in the shadow */
+	/* What entry and exit do not switch; the registers have it while the vCPU is active. */
+	u64 cr2, dr6;
+	u64 star, lstar, cstar, sfmask, kernel_gs_base;
+};
+_Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "a struct vmx is one page");
+ASSERT_OFFSET(struct vmx, virtual_apic, 0);
+
+#define VIRTUAL_TPR (0x80 / 4)
+
+/* Allocates both pages, makes the VMCS current and writes what does not depend on whose it is. */
+struct vmx *vmx_create(struct vcpu *vcpu);
+
+/* Done with a VMCS that was current for a moment: this CPU's own vCPU gets its place back. */
+void vmx_give_back(const struct vcpu *vcpu);
+
+/* --- guests (guest.c) ----------------------------------------------------------------------- */
+
+void vmx_guest_init(void); /* once, before the first guest */
+bool vmx_guest_create(struct vcpu *vcpu);
+
+/*
+ * Before each entry. False: the guest cannot be entered so, and vcpu->exit says why: its state is invalid, or
+ * its PDPTEs lie in memory that is not mapped yet.
+ */
+bool vmx_guest_prepare(struct vcpu *vcpu);
+
+/* After each exit. */
+void vmx_guest_exited(struct vcpu *vcpu);
+
+/* --- exits (exit.c) ------------------------------------------------------------------------- */
+
+/* Fills in vcpu->exit. */
+void vmx_decode(struct vcpu *vcpu, u32 reason);
+
+#endif

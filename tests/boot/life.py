@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What happens to a machine in its life: NMIs, CPUs that go and come, new kernels, ways to reboot."""
+
+from boot.checks import guest_tests
+from boot.machine import check, expect, last_words
+
+NMIS = 10
+PLUGS = 10
+
+END_ALL = "{ pkill -KILL -x 'yes|cpu|guest-tests'; wait; } 2>/dev/null"
+COUNT_NMIS = "count() { awk '/NMI:/ {for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i} END {print n}' /proc/interrupts; }"
+
+
+def nmis(name, background):
+    """NMIs while CPU 0 does something: none is lost, and Luvalley survives them all."""
+    @check(f"NMIs that come {name} reach dom0",
+           f"""{COUNT_NMIS}
+           {background} &
+           sleep 0.5; before=$(count)
+           for i in $(seq {NMIS}); do monitor nmi; sleep 0.05; done
+           kill -0 $! && echo "[$before, $(count)]"; {END_ALL}""")
+    def judge(trial):
+        before, after = trial.json()
+        expect(after - before == NMIS, f"{after - before} of {NMIS} arrived")
+    return judge
+
+
+NMI = [nmis("in dom0", "taskset -c 0 yes >/dev/null"),
+       nmis("in root mode", "taskset -c 0 cpu spin 0 100000000"),
+       nmis("in a guest", "taskset -c 0 guest-tests --seconds 60 'state: one guest' >/dev/null")]
+
+
+@check(f"a CPU goes and comes {PLUGS} times under load, with a guest running",
+       f"""echo '['; luvalley status --json
+       guest-tests --seconds 60 'state: one guest' >/tmp/guest & guest=$!
+       taskset -c 0 yes >/dev/null &
+       for i in $(seq {PLUGS}); do
+           echo 0 >/sys/devices/system/cpu/cpu1/online; echo 1 >/sys/devices/system/cpu/cpu1/online
+       done
+       kill -0 $guest && taskset -c 1 true && echo ,; {END_ALL}
+       luvalley status --json; echo ']'""")
+def plugged_under_load(trial):
+    before, after = trial.json()
+    expect(after["cpus_in_dom0"] == before["cpus_in_dom0"], f"{after['cpus_in_dom0']} CPUs are in dom0")
+    starts = [now["starts"] - then["starts"] for then, now in zip(before["cpus"], after["cpus"])]
+    expect(starts == [0, PLUGS], f"its CPUs were started {starts} times")
+
+
+@check("one CPU of two, as the kernel was told; the other later",
+       """set -e
+       echo '['; luvalley status --json; echo 1 >/sys/devices/system/cpu/cpu1/online
+       echo ,; cpu spin 1 1000; echo ,; luvalley status --json; echo ']'""")
+def one_cpu_first(trial):
+    before, _, after = trial.json()
+    expect((before["cpus_held"], before["cpus_in_dom0"]) == (2, 1), f"{before['cpus_in_dom0']} in dom0")
+    expect(after["cpus_in_dom0"] == 2 and after["cpus"][1]["exits"]["cpuid"] >= 1000, f"{after['cpus']}")
+
+
+def kernel_of(boot, cmdline):
+    """This boot's kernel was started with such a command line."""
+    return check(f"boot {boot} is another kernel's", "cat /proc/cmdline")(
+        lambda trial: expect(cmdline in trial.output, trial.output))
+
+
+guest_runs = guest_tests("a guest runs", "'^state: one guest'")
+
+# --- how dom0 leaves -----------------------------------------------------------------------------
+
+IMAGES = "/boot/vmlinuz-cloud --initrd=/boot/initramfs-cloud"
+CMDLINE = r"$(sed 's/crashkernel=\S*//' /proc/cmdline)"
+
+KEXEC = f'kexec -s -l {IMAGES} --command-line="{CMDLINE} luvalley.kexec" && kexec -e; sleep 60'
+KDUMP = f"""kexec -s -p {IMAGES} --command-line="{CMDLINE} nr_cpus=1 reset_devices luvalley.kdump" &&
+    sync && echo c >/proc/sysrq-trigger; sleep 60"""
+PANIC = "sync; echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger; sleep 60"
+
+
+def reboot_by(kind):
+    """One of the kernel's ways: kbd (keyboard controller), pci (port CF9h), acpi."""
+    return f"echo {kind} >/sys/kernel/reboot/type; echo 1 >/sys/kernel/reboot/force; reboot"
+
+
+@check("the crash kernel has the other's memory, and Luvalley still answers",
+       "ls -s /proc/vmcore; luvalley status --json")
+def crash_kernel(trial):
+    trial.succeeded()
+    expect("/proc/vmcore" in trial.output and '"cpus_held": 2' in trial.output, last_words(trial.output))

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The in-kernel local APIC. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvm/test.h"
+
+#define APIC		     0xfee00000u
+#define APIC_ID		     0x20
+#define APIC_TPR	     0x80
+#define APIC_LDR	     0xd0
+#define APIC_SVR	     0xf0
+#define APIC_ISR_40	     0x120 /* vectors 40h to 5fh */
+#define APIC_IRR_40	     0x220
+#define APIC_LVT_TIMER	     0x320
+#define APIC_LVT_LINT0	     0x350
+#define PORT_APIC	     0x14u
+
+#define CPUID_1_ECX_X2APIC   (1u << 21)
+#define CPUID_1_ECX_DEADLINE (1u << 24)
+
+#define APIC_ENABLE	     "mov $0xfee00000, %r15d; movl $0x1ff, 0xf0(%r15)\n"
+#define TIMER		     APIC_ENABLE "movl $3, 0x3e0(%r15)\n" /* divide by 16 */
+
+GUEST(registers, 64,
+      "mov $0xfee00000, %r15d; mov 0x20(%r15), %eax; out %eax, $0x10; mov 0x30(%r15), %eax\n"
+      "out %eax, $0x10; mov 0x80(%r15), %eax; out %eax, $0x10; movl $0x40, 0x80(%r15)\n"
+      "movl $0x5000000, 0xd0(%r15); movl $0x1ff, 0xf0(%r15); out %al, $0x10; hlt");
+GUEST(self, 64, APIC_ENABLE "sti; 1: movl $0x40051, 0x300(%r15); out %al, $0x10; jmp 1b");
+GUEST(priority, 64,
+      APIC_ENABLE
+      "sti; mov $6, %eax; mov %rax, %cr8; movl $0x40051, 0x300(%r15); out %al, $0x10\n"
+      "movl $0x40071, 0x300(%r15); nop; out %al, $0x10; xor %eax, %eax; mov %rax, %cr8\n"
+      "nop; out %al, $0x11; hlt");
+GUEST(one_shot, 64,
+      TIMER "movl $0x52, 0x320(%r15); movl $20000, 0x380(%r15); sti; 1: hlt; out %al, $0x10\n"
+	    "mov 0x390(%r15), %eax; out %eax, $0x10; hlt");
+GUEST(periodic, 64,
+      TIMER "movl $0x20053, 0x320(%r15); movl $100000, 0x380(%r15); sti; 1: hlt; jmp 1b");
+GUEST(periodic_spin, 64,
+      TIMER "movl $0x20053, 0x320(%r15); movl $100000, 0x380(%r15); sti; 1: pause; jmp 1b");
+GUEST(deadline, 64,
+      APIC_ENABLE
+      "movl $0x40054, 0x320(%r15); rdtsc; shl $32, %rdx; or %rdx, %rax; add $5000000, %rax\n"
+      "mov %rax, %rdx; shr $32, %rdx; mov $0x6e0, %ecx; wrmsr; sti; 1: hlt; jmp 1b");
+GUEST(x2apic, 64,
+      "mov $0x1b, %ecx; rdmsr; or $0xc00, %eax; wrmsr; mov $0x80f, %ecx; mov $0x1ff, %eax\n"
+      "xor %edx, %edx; wrmsr; mov $0x802, %ecx; rdmsr; out %eax, $0x10; sti; mov $0x83f, %ecx\n"
+      "mov $0x55, %eax; wrmsr; nop; out %al, $0x10; hlt");
+GUEST(tpr, 64, "mov $0xfee00000, %r15d; movl $0x20, 0x80(%r15); out %al, $0x10; hlt");
+GUEST(handler, 64, "out %al, $0x14; movl $0, 0xb0(%r15); iretq");
+GUEST(x2apic_handler, 64,
+      "out %al, $0x14; mov $0x80b, %ecx; xor %eax, %eax; xor %edx, %edx; wrmsr; iretq");
+
+static struct vm vm;
+
+static void start(const struct guest *guest)
+{
+	vm_create_with_irqchip(&vm);
+	vm_load(&vm, 0, guest, LONG);
+	vm_put(&vm, HANDLER + 0x100, guest == &x2apic ? &x2apic_handler : &handler);
+	for (unsigned i = 0x30; i < 256; i++)
+		vm_gate(&vm, i, HANDLER + 0x100);
+}
+
+static void require_feature(uint32_t bit, const char *why)
+{
+	if (!(cpuid_find(cpuid_supported(kvm_open()), 1, 0)->ecx & bit))
+		skip(why);
+}
+
+static uint32_t apic_register(const struct kvm_lapic_state *state, unsigned offset)
+{
+	uint32_t value;
+
+	memcpy(&value, state->regs + offset, sizeof(value));
+	return value;
+}
+
+static struct kvm_lapic_state get_lapic(void)
+{
+	struct kvm_lapic_state state;
+
+	MUST(ioctl(vm.vcpu[0].fd, KVM_GET_LAPIC, &state));
+	return state;
+}
+
+static void test_reset(int argument)
+{
+	struct kvm_lapic_state state;
+
+	(void)argument;
+	start(&registers);
+	state = get_lapic();
+	EXPECT(apic_register(&state, APIC_ID), 0);
+	EXPECT(apic_register(&state, APIC_SVR), 0xff);
+	EXPECT(apic_register(&state, APIC_TPR), 0);
+	EXPECT(apic_register(&state, APIC_LVT_TIMER), 0x10000);
+}
+
+static void test_state(int argument)
+{
+	struct kvm_lapic_state state;
+	const uint32_t priority_class = 0x30;
+
+	(void)argument;
+	start(&registers);
+	state = get_lapic();
+	memcpy(state.regs + APIC_TPR, &priority_class, sizeof(priority_class));
+	EXPECT(ioctl(vm.vcpu[0].fd, KVM_SET_LAPIC, &state), 0);
+	EXPECT(vm_out(&vm, 0, PORT), 0);
+	EXPECT(vm_out(&vm, 0, PORT) & 0xf0, 0x10); /* an APIC that is not an 82489DX */
+	EXPECT(vm_out(&vm, 0, PORT), 0x30);
+	vm_out(&vm, 0, PORT);
+	state = get_lapic();
+	EXPECT(apic_register(&state, APIC_TPR), 0x40);
+	EXPECT(apic_register(&state, APIC_LDR), 0x5000000);
+	EXPECT(apic_register(&state, APIC_SVR), 0x1ff);
+	EXPECT(vm.vcpu[0].run->cr8, 4);
+}
+
+static void test_self(int argument)
+{
+	(void)argument;
+	start(&self);
+	for (int i = 0; i < 5; i++) {
+		vm_out(&vm, 0, PORT_APIC);
+		vm_out(&vm, 0, PORT);
+	}
+}
+
+/* 51h waits below TPR's class 6, 71h does not. */
+static void test_priority(int argument)
+{
+	struct kvm_lapic_state state;
+
+	(void)argument;
+	start(&priority);
+	vm_out(&vm, 0, PORT);
+	state = get_lapic();
+	EXPECT(apic_register(&state, APIC_IRR_40), 1 << 0x11);
+	vm_out(&vm, 0, PORT_APIC);
+	vm_out(&vm, 0, PORT);
+	vm_out(&vm, 0, PORT_APIC);
+	state = get_lapic();
+	EXPECT(apic_register(&state, APIC_ISR_40), 1 << 0x11);
+	EXPECT(apic_register(&state, APIC_IRR_40), 0);
+	vm_out(&vm, 0, 0x11);
+}
+
+/* An interrupt that waits is part of the state. */
+static void test_pending_state(int argument)
+{
+	struct kvm_lapic_state state;
+
+	(void)argument;
+	start(&priority);
+	vm_out(&vm, 0, PORT);
+	state = get_lapic();
+	vm_close(&vm);
+	start(&self);
+	EXPECT(ioctl(vm.vcpu[0].fd, KVM_SET_LAPIC, &state), 0);
+	state = get_lapic();
+	EXPECT(apic_register(&state, APIC_IRR_40), 1 << 0x11);
+	EXPECT(apic_register(&state, APIC_TPR), 0x60);
+}
+
+static void test_one_shot(int argument)
+{
+	(void)argument;
+	start(&one_shot);
+	vm_out(&vm, 0, PORT_APIC);
+	vm_out(&vm, 0, PORT);
+	EXPECT(vm_out(&vm, 0, PORT), 0); /* the count stays at 0 */
+}
+
+static void test_periodic(int spins)
+{
+	start(spins ? &periodic_spin : &periodic);
+	for (int i = 0; i < 5; i++)
+		vm_out(&vm, 0, PORT_APIC);
+}
+
+static void test_deadline(int argument)
+{
+	uint64_t value;
+
+	(void)argument;
+	if (ioctl(kvm_open(), KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) == 0)
+		skip("no KVM_CAP_TSC_DEADLINE_TIMER");
+	start(&deadline);
+	struct kvm_cpuid2 *list = cpuid_supported(vm.kvm);
+	cpuid_find(list, 1, 0)->ecx |= CPUID_1_ECX_DEADLINE;
+	MUST(ioctl(vm.vcpu[0].fd, KVM_SET_CPUID2, list));
+	vm_out(&vm, 0, PORT_APIC);
+	EXPECT(msr_read(vm.vcpu[0].fd, 0x6e0, &value), 0);
+	EXPECT(value, 0);
+}
+
+static void test_x2apic(int argument)
+{
+	(void)argument;
+	require_feature(CPUID_1_ECX_X2APIC, "no x2APIC");
+	start(&x2apic);
+	EXPECT(vm_out(&vm, 0, PORT), 0);
+	vm_out(&vm, 0, PORT_APIC);
+	vm_out(&vm, 0, PORT);
+	EXPECT(vm_sregs(&vm, 0).apic_base, 0xfee00d00);
+}
+
+static void test_tpr_access(int argument)
+{
+	struct kvm_tpr_access_ctl control = {.enabled = 1};
+	struct kvm_vapic_addr address = {0};
+	struct kvm_run *run;
+
+	(void)argument;
+	start(&tpr);
+	REQUIRE(&vm, KVM_CAP_VAPIC);
+	EXPECT(ioctl(vm.vcpu[0].fd, KVM_SET_VAPIC_ADDR, &address), 0);
+	EXPECT(ioctl(vm.vcpu[0].fd, KVM_TPR_ACCESS_REPORTING, &control), 0);
+	run = vm_run(&vm, 0, KVM_EXIT_TPR_ACCESS);
+	EXPECT(run->tpr_access.is_write, 1);
+	EXPECT(run->tpr_access.rip, CODE + 6);
+	control.enabled = 0;
+	EXPECT(ioctl(vm.vcpu[0].fd, KVM_TPR_ACCESS_REPORTING, &control), 0);
+	vm_out(&vm, 0, PORT);
+	EXPECT(vm.vcpu[0].run->cr8, 2);
+}
+
+static void test_vapic_without(int argument)
+{
+	struct kvm_vapic_addr address = {0};
+	struct kvm_lapic_state state = {0};
+
+	(void)argument;
+	vm_create(&vm);
+	EXPECT(failure(ioctl(vm.vcpu[0].fd, KVM_SET_VAPIC_ADDR, &address)), EINVAL);
+	EXPECT(failure(ioctl(vm.vcpu[0].fd, KVM_SET_LAPIC, &state)), EINVAL);
+}
+
+const struct test lapic_tests[] = {
+    TEST("lapic: after reset", test_reset),
+    TEST("lapic: state set and got", test_state),
+    TEST("lapic: an IPI to itself", test_self),
+    TEST("lapic: priorities and CR8", test_priority),
+    TEST("lapic: what is pending travels with the state", test_pending_state),
+    TEST("lapic: the timer, once", test_one_shot),
+    TEST_OF("lapic: the timer, again and again", test_periodic, 0),
+    TEST_OF("lapic: the timer interrupts a guest that runs", test_periodic, 1),
+    TEST("lapic: the timer with a TSC deadline", test_deadline),
+    TEST("lapic: x2APIC", test_x2apic),
+    TEST("lapic: TPR access reports", test_tpr_access),
+    TEST("lapic: what needs a local APIC", test_vapic_without),
+    TESTS_END,
+};

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Why the hypervisor's RUN returned, and what is done about it. */
+#include <errno.h>
+#include <string.h>
+
+#include "kvm/coalesced.h"
+#include "kvm/cpuid.h"
+#include "kvm/emulate.h"
+#include "kvm/eventfd.h"
+#include "kvm/irqchip.h"
+#include "kvm/memory.h"
+#include "kvm/msr.h"
+#include "kvm/run.h"
+#include "kvm/state.h"
+#include "kvm/timer.h"
+#include "kvm/vcpu.h"
+#include "kvm/vm.h"
+
+#define IO_OFFSET	LUV_PAGE_SIZE /* of port data in the vCPU's mapping */
+#define APIC_BASE_PAGE	0xfffffffffffff000ull
+#define APIC_TPR	0x80u
+#define KVM_ENOSYS	1000 /* Linux's uapi/linux/kvm_para.h */
+#define KVM_HC_POLL_IRQ 1
+
+static int to_client(struct vcpu *vcpu, uint32_t reason)
+{
+	vcpu->run->exit_reason = reason;
+	return 0;
+}
+
+/* --- the local APIC ---------------------------------------------------------------------- */
+
+/* What LUV_RUN_APIC and LAPIC_ACCESS ask for. */
+static int apic_effect(struct vcpu *vcpu, uint64_t kind, uint64_t value)
+{
+	switch (kind) {
+	case LUV_APIC_EOI:
+		if (!irqchip_eoi(vcpu->vm, (uint8_t)value))
+			return RUN_AGAIN;
+		vcpu->run->eoi.vector = (uint8_t)value;
+		return to_client(vcpu, KVM_EXIT_IOAPIC_EOI);
+	case LUV_APIC_TIMER:
+		__atomic_store_n(&vcpu->deadline, value, __ATOMIC_RELAXED);
+		timer_arm(vcpu, value, vcpu->page->msr[LUV_MSR_TSC_OFFSET]);
+		return RUN_AGAIN;
+	case LUV_APIC_KICK:
+		vm_nudge(vcpu->vm, value & ~(1ull << vcpu->index));
+		return RUN_AGAIN;
+	default:
+		return RUN_AGAIN;
+	}
+}
+
+/* The xAPIC page. False: the address is another's. */
+static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
+{
+	uint64_t base = vcpu->page->msr[LUV_MSR_APIC_BASE];
+	struct luv_lapic_access request = {
+	    .index = vcpu->index,
+	    .offset = access->gpa & 0xfff,
+	    .write = access->write,
+	};
+	uint32_t value;
+
+	if (vcpu->vm->mode == IRQCHIP_NONE || (access->gpa ^ base) & APIC_BASE_PAGE)
+		return false;
+	/* SDM 3A 10.4.1.2: 32 bits, aligned to 128. Parts of a register are read as such. */
+	memcpy(&value, access->data, sizeof(value));
+	request.value = value;
+	if (access->write && (access->size != 4 || request.offset & 15))
+		return true;
+	request.offset &= ~15ull;
+	if (luv_lapic_access(vcpu->vm->handle, &request) < 0)
+		return false;
+	if (!access->write) {
+		uint64_t wide = request.value >> 8 * (access->gpa & 3);
+
+		memcpy(access->data, &wide, sizeof(access->data));
+	} else if (request.offset == APIC_TPR) {
+		vcpu->page->valid &= ~LUV_GROUP_CONTROL; /* CR8 follows */
+	}
+	vcpu->apic_exit = apic_effect(vcpu, request.kind, request.effect);
+	return true;
+}
+
+/* --- what the emulator asks for ---------------------------------------------------------- */
+
+static void *emulate_memory(void *context, uint64_t gpa, bool write)
+{
+	return memory_page(((struct vcpu *)context)->vm, gpa, write);
+}
+
+static bool emulate_access_mmio(void *context, struct emulate_access *access)
+{
+	struct vcpu *vcpu = context;
+	uint64_t value = 0;
+
+	if (apic_mmio(vcpu, access))
+		return true;
+	if (access->write)
+		memcpy(&value, access->data, access->size);
+	if (irqchip_mmio(vcpu->vm, access->gpa, access->size, access->write, &value)) {
+		if (!access->write)
+			memcpy(access->data, &value, sizeof(access->data));
+		return true;
+	}
+	return access->write &&
+	       (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
+		coalesced_write(vcpu->vm, false, access->gpa, access->size, value));
+}
+
+/* True: one access to a port was answered here. */
+static bool port(struct vm *vm, uint16_t number, unsigned size, bool write, uint32_t *value)
+{
+	if (irqchip_pio(vm, number, size, write, value))
+		return true;
+	return write && (ioeventfd_pio(vm, number, size, *value) ||
+			 coalesced_write(vm, true, number, size, *value));
+}
+
+/* All elements or none: the first says whose the port is. What then is not taken is dropped, as
+ * by a device that has no more room. */
+static bool emulate_port(void *context, struct emulate_io *io)
+{
+	struct vcpu *vcpu = context;
+
+	for (uint32_t i = 0; i < io->count; i++) {
+		uint8_t *at = io->data + i * io->size;
+		uint32_t value = 0;
+
+		memcpy(&value, at, io->size);
+		if (!port(vcpu->vm, io->port, io->size, !io->in, &value) && i == 0)
+			return false;
+		if (io->in)
+			memcpy(at, &value, io->size);
+	}
+	return true;
+}
+
+static bool emulate_groups(void *context, uint64_t groups)
+{
+	state_need(context, groups);
+	return true;
+}
+
+static const struct emulate_ops emulate_ops = {
+    .memory = emulate_memory,
+    .mmio = emulate_access_mmio,
+    .port = emulate_port,
+    .groups = emulate_groups,
+};
+
+static uint16_t part_offset(unsigned part)
+{
+	unsigned offset, size;
+
+	return cpuid_xcr0() >> part & 1 && cpuid_xsave_part(part, &offset, &size)
+		   ? (uint16_t)offset
+		   : 0;
+}
+
+void exit_prepare(struct vcpu *vcpu)
+{
+	uint32_t bits;
+	struct emulate_setup setup;
+
+	if (vcpu->emulate_ready)
+		return;
+	bits = cpuid_guest(vcpu, 0x80000008, 0, 0) & 0xff;
+	setup = (struct emulate_setup){
+	    .ops = &emulate_ops,
+	    .context = vcpu,
+	    .page = vcpu->page,
+	    .xsave = vcpu->fpu,
+	    .zmm_offset = part_offset(6),
+	    .pkru_offset = part_offset(9),
+	    .physical_bits = bits >= 32 && bits <= 52 ? (uint8_t)bits : 36,
+	};
+	emulate_init(vcpu->emulate, &setup);
+	vcpu->emulate_ready = true;
+}
+
+/* --- what the emulator found ------------------------------------------------------------- */
+
+static int give_mmio(struct vcpu *vcpu)
+{
+	const struct emulate_access *access = &vcpu->emulate->access;
+	struct kvm_run *run = vcpu->run;
+
+	run->mmio.phys_addr = access->gpa;
+	run->mmio.len = access->size;
+	run->mmio.is_write = access->write;
+	memcpy(run->mmio.data, access->data, sizeof(run->mmio.data));
+	vcpu->pending = PENDING_MMIO;
+	return to_client(vcpu, KVM_EXIT_MMIO);
+}
+
+static int give_io(struct vcpu *vcpu, uint16_t number, uint8_t size, bool in, uint32_t count,
+		   const void *data)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = size;
+	run->io.port = number;
+	run->io.count = count;
+	run->io.data_offset = IO_OFFSET;
+	if (!in)
+		memcpy((uint8_t *)run + IO_OFFSET, data, (size_t)size * count);
+	return to_client(vcpu, KVM_EXIT_IO);
+}
+
+static int give_fault(struct vcpu *vcpu)
+{
+	const struct emulate_fault *fault = &vcpu->emulate->fault;
+	uint64_t event = LUV_INJECT_VALID | LUV_INJECT_EXCEPTION | fault->vector;
+
+	if (fault->vector == 14) {
+		state_need(vcpu, LUV_GROUP_CONTROL);
+		vcpu->page->cr2 = fault->cr2;
+		state_changed(vcpu, LUV_GROUP_CONTROL);
+	}
+	state_inject(vcpu, fault->has_error ? event | LUV_INJECT_ERROR : event, fault->error);
+	return RUN_AGAIN;
+}
+
+/* KVM's record of an instruction that it cannot emulate: the bytes, as far as they are known.
+ */
+static int give_unknown(struct vcpu *vcpu)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+	struct kvm_run *run = vcpu->run;
+	uint64_t count = exit->reason == LUV_RUN_MMIO ? exit->mmio.byte_count : 0;
+
+	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	if (count) {
+		run->emulation_failure.ndata = 3;
+		run->emulation_failure.flags =
+		    KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = (uint8_t)(count < 15 ? count : 15);
+		memcpy(run->emulation_failure.insn_bytes, exit->mmio.bytes, 15);
+	}
+	return to_client(vcpu, KVM_EXIT_INTERNAL_ERROR);
+}
+
+static int emulated(struct vcpu *vcpu, enum emulate_result result)
+{
+	const struct emulate_io *io = &vcpu->emulate->io;
+	int effect = vcpu->apic_exit;
+
+	vcpu->apic_exit = RUN_AGAIN;
+	switch (result) {
+	case EMULATE_DONE:
+		if (debug_stepped(vcpu, vcpu->emulate->step))
+			return 0;
+		return effect;
+	case EMULATE_MMIO:
+		return give_mmio(vcpu);
+	case EMULATE_IO:
+		vcpu->pending = PENDING_IO_STRING;
+		return give_io(vcpu, io->port, io->size, io->in, io->count, io->data);
+	case EMULATE_FAULT:
+		return give_fault(vcpu);
+	case EMULATE_UNKNOWN:
+		break;
+	}
+	return give_unknown(vcpu);
+}
+
+static int emulate(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate *))
+{
+	enum emulate_result result;
+
+	vcpu->apic_exit = RUN_AGAIN;
+	state_need(vcpu, LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS |
+			     LUV_GROUP_EVENTS);
+	memory_lock(vcpu->vm);
+	result = step(vcpu->emulate);
+	memory_unlock(vcpu->vm);
+	return emulated(vcpu, result);
+}
+
+int exit_complete(struct vcpu *vcpu)
+{
+	enum vcpu_pending pending = vcpu->pending;
+	const uint8_t *data = (const uint8_t *)vcpu->run + IO_OFFSET;
+	struct emulate *e = vcpu->emulate;
+
+	vcpu->pending = PENDING_NONE;
+	switch (pending) {
+	case PENDING_IO: /* the hypervisor finishes IN */
+		memcpy(&vcpu->page->exit.io.data, data, sizeof(uint32_t));
+		return RUN_AGAIN;
+	case PENDING_MMIO:
+		if (!e->access.write)
+			memcpy(e->access.data, vcpu->run->mmio.data, sizeof(e->access.data));
+		return emulate(vcpu, emulate_resume);
+	case PENDING_IO_STRING:
+		if (e->io.in)
+			memcpy(e->io.data, data, (size_t)e->io.size * e->io.count);
+		return emulate(vcpu, emulate_resume);
+	case PENDING_NONE:
+		break;
+	}
+	return RUN_AGAIN;
+}
+
+/* --- records ----------------------------------------------------------------------------- */
+
+static int io_exit(struct vcpu *vcpu)
+{
+	struct luv_exit_record *exit = &vcpu->page->exit;
+	bool in = exit->io.flags & LUV_IO_IN;
+	uint16_t number = (uint16_t)exit->io.port;
+	uint8_t size = (uint8_t)exit->io.size;
+	uint32_t value = (uint32_t)exit->io.data;
+
+	if (exit->io.flags & LUV_IO_STRING)
+		return emulate(vcpu, emulate_string_io);
+	if (port(vcpu->vm, number, size, !in, &value)) {
+		if (in)
+			exit->io.data = value;
+		return RUN_AGAIN;
+	}
+	vcpu->pending = in ? PENDING_IO : PENDING_NONE;
+	return give_io(vcpu, number, size, in, 1, &value);
+}
+
+static int mmio_exit(struct vcpu *vcpu)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+	int result = memory_revive(vcpu->vm, exit->mmio.gpa, exit->mmio.write);
+
+	if (result)
+		return result < 0 ? result : RUN_AGAIN;
+	/* The CPU pushed to a stack, or read a table, that is no memory: nobody can do that for
+	 * it. */
+	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID)
+		return give_unknown(vcpu);
+	return emulate(vcpu, emulate_mmio);
+}
+
+static int msr_exit(struct vcpu *vcpu)
+{
+	struct luv_exit_record *exit = &vcpu->page->exit;
+	uint32_t index = (uint32_t)exit->msr.index;
+	uint64_t value = exit->msr.value;
+	bool ok;
+
+	if (exit->reason == LUV_RUN_WRMSR)
+		ok = msr_write(vcpu, index, value, MSR_BY_GUEST);
+	else
+		ok = msr_read(vcpu, index, &value, MSR_BY_GUEST);
+	exit->msr.value = value;
+	exit->msr.refuse = !ok;
+	return RUN_AGAIN;
+}
+
+/* Of KVM's hypercalls there is none but the one that does nothing. */
+static int call_exit(struct vcpu *vcpu)
+{
+	struct luv_vcpu_page *page = vcpu->page;
+	uint64_t number = page->general[LUV_RAX];
+	int64_t answer = number == KVM_HC_POLL_IRQ ? 0 : -KVM_ENOSYS;
+	bool long_mode;
+
+	state_need(vcpu, LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS);
+	if (page->segment[LUV_SS].attributes >> 5 & 3)
+		answer = -EPERM;
+	long_mode = page->efer & 1u << 10 && page->segment[LUV_CS].attributes & 1u << 9;
+	page->general[LUV_RAX] = long_mode ? (uint64_t)answer : (uint32_t)answer;
+	page->rip += page->exit.instruction_length;
+	if (!long_mode)
+		page->rip &= 0xffffffff;
+	state_changed(vcpu, LUV_GROUP_GENERAL);
+	return RUN_AGAIN;
+}
+
+static int window_exit(struct vcpu *vcpu)
+{
+	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
+	if (!extint_window_open(vcpu))
+		return RUN_AGAIN;
+	return to_client(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+}
+
+/* The client's APIC wants to hear of a lower TPR: something may be deliverable now. */
+static int cr8_exit(struct vcpu *vcpu)
+{
+	uint64_t before = vcpu->cr8;
+
+	vcpu->cr8 = vcpu->page->cr8;
+	return vcpu->cr8 < before ? to_client(vcpu, KVM_EXIT_SET_TPR) : RUN_AGAIN;
+}
+
+static int failed_exit(struct vcpu *vcpu)
+{
+	uint64_t code = vcpu->page->exit.unknown.code;
+
+	if (vcpu->page->exit.reason == LUV_RUN_ENTRY_FAILED) {
+		vcpu->run->fail_entry.hardware_entry_failure_reason = code;
+		vcpu->run->fail_entry.cpu = 0;
+		return to_client(vcpu, KVM_EXIT_FAIL_ENTRY);
+	}
+	vcpu->run->hw.hardware_exit_reason = code;
+	return to_client(vcpu, KVM_EXIT_UNKNOWN);
+}
+
+int exit_handle(struct vcpu *vcpu)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+
+	switch ((enum luv_run)exit->reason) {
+	case LUV_RUN_IO:
+		return io_exit(vcpu);
+	case LUV_RUN_MMIO:
+	case LUV_RUN_WALK:
+		return mmio_exit(vcpu);
+	case LUV_RUN_HLT:
+		return to_client(vcpu, KVM_EXIT_HLT);
+	case LUV_RUN_SHUTDOWN:
+		return to_client(vcpu, KVM_EXIT_SHUTDOWN);
+	case LUV_RUN_INTERRUPT_WINDOW:
+		return window_exit(vcpu);
+	case LUV_RUN_EXCEPTION:
+		return debug_exit(vcpu);
+	case LUV_RUN_RDMSR:
+	case LUV_RUN_WRMSR:
+		return msr_exit(vcpu);
+	case LUV_RUN_CALL:
+		return call_exit(vcpu);
+	case LUV_RUN_APIC:
+		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
+	case LUV_RUN_CR8:
+		return cr8_exit(vcpu);
+	case LUV_RUN_NO_MEMORY:
+		return -ENOMEM;
+	case LUV_RUN_NOTHING:
+	case LUV_RUN_NMI_WINDOW:
+	case LUV_RUN_FAULT_IN:
+		return RUN_AGAIN;
+	case LUV_RUN_ENTRY_FAILED:
+	case LUV_RUN_UNKNOWN:
+	case LUV_RUN_COUNT:
+		break;
+	}
+	return failed_exit(vcpu);
+}

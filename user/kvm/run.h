@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* KVM_RUN. The caller holds vcpu->lock. */
+#ifndef KVM_RUN_H
+#define KVM_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vcpu;
+
+/* 0: vcpu->run says why; else a negative errno value, EINTR above all. */
+int run_vcpu(struct vcpu *vcpu);
+
+/* What an exit's handler says. */
+#define RUN_AGAIN 1 /* enter the guest again; 0: to the client; negative: an errno value */
+
+/* exits.c: what to do about page->exit, after the hypervisor's RUN returned 0. */
+int exit_handle(struct vcpu *vcpu);
+
+/* exits.c: finishes what the last KVM_RUN left to the client. As exit_handle. */
+int exit_complete(struct vcpu *vcpu);
+
+/* exits.c: once, before the first RUN. */
+void exit_prepare(struct vcpu *vcpu);
+
+/* debug.c: EXCEPTION records. */
+int debug_exit(struct vcpu *vcpu);
+/* An instruction that was emulated is done: true: KVM_EXIT_DEBUG is due, and filled in. */
+bool debug_stepped(struct vcpu *vcpu, bool guest_trap);
+
+struct kvm_guest_debug;
+/* KVM_SET_GUEST_DEBUG. 0 or a negative errno value. */
+int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *debug);
+
+struct kvm_translation;
+/* translate.c: KVM_TRANSLATE. 0 or -ENOMEM. */
+int translate(struct vcpu *vcpu, struct kvm_translation *translation);
+
+/* extint.c: interrupts of the PIC, in this library or the client. */
+void extint_before_run(struct vcpu *vcpu);
+/* KVM_INTERRUPT: 0 or a negative errno value. */
+int extint_queue(struct vcpu *vcpu, uint32_t vector);
+/* Would KVM_INTERRUPT be delivered at once? After RUN. */
+bool extint_ready(struct vcpu *vcpu);
+/* And the client asked to be told: KVM_EXIT_IRQ_WINDOW_OPEN. */
+bool extint_window_open(struct vcpu *vcpu);
+
+#endif
