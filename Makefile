@@ -42,8 +42,9 @@ HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
 LDS     := hv/boot/luvalley.lds
 
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
-HV_COLD := $(wildcard hv/boot/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c smp.c symbols.c) \
-	$(addprefix hv/dom0/,acpi_luvy.c bzimage.c chain.c firmware.c linux.c mov.c mtrr.c) \
+HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
+	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c mov.c msr.c mtrr.c) \
+	$(addprefix hv/hypercall/,inspect.c machine.c session.c) hv/vm/vm.c \
 	$(addprefix hv/mem/,host.c memmap.c mtrr.c) hv/vmx/capability.c hv/vmx/check.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
