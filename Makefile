@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 #   make         the hypervisor and the dom0 tools, into build/
-#   make demo    a test machine that boots Debian as dom0 (see README.md)
+#   make demo    a test machine that boots Debian as dom0 (see README.md); FIRMWARE=uefi
 #   make bench   measured against KVM and Xen (docs/performance.md)
+#   make install, make uninstall   on this system, as root (docs/install.md)
 #   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
 #
@@ -17,7 +18,7 @@ B   ?= build
 PY  := /usr/bin/python3
 
 .PHONY: all demo check check-all check-unit check-rules check-boot check-svm check-vmx test-programs clean
-all: $(B)/luvalley.elf $(B)/user/luvalley $(B)/user/libluvalley-kvm.so $(B)/user/luvalley-loop \
+all: $(B)/luvalley.elf $(B)/luvalley.efi $(B)/user/luvalley $(B)/user/libluvalley-kvm.so $(B)/user/luvalley-loop \
 	$(B)/user/kvm-loop $(B)/user/guest-initramfs
 
 WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow -Wundef -Wvla \
@@ -37,14 +38,16 @@ HV_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fno-pic -mcmodel=kernel -mn
 	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -Wframe-larger-than=1536 \
 	-fno-jump-tables $(RETPOLINE) \
 	-Ihv -Iinclude -MMD -MP
-HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S))
+HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S hv/boot/uefi/*.c hv/boot/uefi/*.S))
 HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
 LDS     := hv/boot/luvalley.lds
 
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
-HV_COLD := $(wildcard hv/boot/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c smp.c symbols.c) \
-	$(addprefix hv/dom0/,acpi_luvy.c bzimage.c chain.c firmware.c linux.c mov.c mtrr.c) \
-	$(addprefix hv/mem/,host.c memmap.c mtrr.c) hv/vmx/capability.c hv/vmx/check.c
+HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
+	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c mov.c msr.c mtrr.c) \
+	$(addprefix hv/hypercall/,inspect.c machine.c session.c) hv/vm/vm.c \
+	$(addprefix hv/mem/,host.c memmap.c mtrr.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
+	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/hypercall/lapic.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
@@ -77,6 +80,52 @@ $(B)/luvalley.debug: $(B)/luvalley.stage1
 $(B)/luvalley.elf: $(B)/luvalley.debug
 	$(say) LINK $@
 	objcopy -O elf32-i386 --strip-all $< $@
+
+# --- the same for UEFI ----------------------------------------------------------------------
+
+# An application around the hypervisor's image. It runs wherever the firmware puts it.
+EFI_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fpie -fvisibility=hidden -mno-red-zone \
+	-mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fno-asynchronous-unwind-tables \
+	-fcf-protection=none -fno-common -fno-jump-tables -fshort-wchar \
+	-Ihv -Iinclude -MMD -MP
+EFI_SRCS := $(sort $(wildcard hv/boot/uefi/app/*.c hv/boot/uefi/app/*.S)) hv/boot/hidden.c \
+	hv/boot/options.c hv/cpu/acpi.c hv/lib/printf.c hv/lib/string.c hv/mem/memmap.c
+EFI_OBJS := $(EFI_SRCS:%=$(B)/efi/%.o)
+EFI_LDS  := hv/boot/uefi/app/efi.lds
+
+$(B)/efi/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC "$< (UEFI)"
+	$(CC) $(EFI_CFLAGS) -include hv/boot/uefi/app/hidden.h -c $< -o $@
+
+$(B)/efi/%.S.o: %.S Makefile
+	@mkdir -p $(@D)
+	$(say) AS $<
+	$(CC) $(EFI_CFLAGS) -D__ASSEMBLER__ -c $< -o $@
+
+# The image without its boot part and without zeroed data, and where it is linked.
+$(B)/efi/payload.S: $(B)/luvalley.debug
+	@mkdir -p $(@D)
+	objcopy -O binary -j .text -j .rodata -j .symbols -j .data $< $(B)/efi/payload
+	nm $< | awk '{ at[$$3] = "0x" $$1 } END { \
+		print ".section .rodata\n.globl payload, payload_end, payload_start, payload_size, payload_entry"; \
+		print "payload: .incbin \"$(B)/efi/payload\"\npayload_end:\n.balign 8"; \
+		print "payload_start: .quad " at["image_start"]; \
+		print "payload_size: .quad " at["image_end"] "-" at["image_start"]; \
+		print "payload_entry: .quad " at["uefi_entry"]; \
+		print ".section .note.GNU-stack, \"\", @progbits" }' >$@
+
+$(B)/efi/payload.o: $(B)/efi/payload.S
+	$(CC) -c $< -o $@
+
+$(B)/efi/luvalley.pie: $(EFI_OBJS) $(B)/efi/payload.o $(EFI_LDS)
+	ld -nostdlib -pie --no-dynamic-linker -z max-page-size=4096 -z noexecstack -z norelro -z text \
+		--hash-style=gnu --build-id=none --fatal-warnings --no-warn-rwx-segments \
+		--orphan-handling=error -T $(EFI_LDS) $(EFI_OBJS) $(B)/efi/payload.o -o $@
+
+$(B)/luvalley.efi: $(B)/efi/luvalley.pie
+	$(say) LINK $@
+	objcopy -O binary $< $@
 
 # --- dom0's tools ---------------------------------------------------------------------------
 
@@ -220,12 +269,43 @@ bench:
 bench-compare:
 	tools/bench/compare $(BASE) $(B)/bench.json
 
+# --- installing on this system -----------------------------------------------------------------
+
+# Where "luvalley install" finds everything; a manifest says what "luvalley uninstall" takes away.
+PREFIX := /usr/local
+SETUP_FILES := setup grub-generator $(patsubst user/install/%,%,$(wildcard user/install/etc/*/* \
+	user/install/etc/systemd/system/*.service))
+
+.PHONY: install uninstall install-files
+install: install-files
+	$(PREFIX)/sbin/luvalley install
+
+install-files: all
+	install -d $(DESTDIR)$(PREFIX)/lib/luvalley $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 $(B)/user/luvalley $(DESTDIR)$(PREFIX)/sbin/luvalley
+	install -m 644 $(B)/user/libluvalley-kvm.so $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 $(B)/luvalley.elf $(B)/luvalley.efi $(DESTDIR)$(PREFIX)/lib/luvalley/
+	for file in $(SETUP_FILES); do \
+		[ -d user/install/$$file ] || install -D -m $$([ -x user/install/$$file ] && echo 755 || echo 644) \
+			user/install/$$file $(DESTDIR)$(PREFIX)/lib/luvalley/$$file; \
+	done
+	{ cd $(DESTDIR)$(PREFIX)/lib/luvalley && find . -type f ! -name manifest | sed 's,^\.,$(PREFIX)/lib/luvalley,'; \
+		echo $(PREFIX)/sbin/luvalley; echo $(PREFIX)/lib/libluvalley-kvm.so; } \
+		>$(B)/manifest
+	install -m 644 $(B)/manifest $(DESTDIR)$(PREFIX)/lib/luvalley/manifest
+
+uninstall:
+	$(PREFIX)/sbin/luvalley uninstall
+
 # --- the demo
+
+# FIRMWARE=uefi shows it on a UEFI PC.
+FIRMWARE := bios
 
 demo:
 	tools/packages build machine
 	$(MAKE) all
-	tools/demo
+	tools/demo --firmware $(FIRMWARE)
 
 # --- host unit tests ------------------------------------------------------------------------
 

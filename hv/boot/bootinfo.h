@@ -19,6 +19,7 @@ struct boot_info {
 	char cmdline[BOOT_CMDLINE_MAX]; /* without the image's own name */
 	u32 module_count;
 	struct boot_module module[BOOT_MODULES_MAX];
+	u64 rsdp; /* UEFI: where the RSDP is; 0: it is searched for */
 	bool has_boot_drive;
 	u8 boot_drive; /* BIOS number, 0x80 = first disk */
 };

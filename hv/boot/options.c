@@ -234,6 +234,18 @@ static bool set_key(struct parser *parser, struct text value)
 	return true;
 }
 
+static bool set_next(struct parser *parser, struct text value)
+{
+	char *next = parser->options->next;
+
+	if (value.length >= OPTION_NEXT_MAX ||
+	    (!is(value, "firmware") && (value.length < 2 || value.at[0] != '\\')))
+		return false;
+	memcpy(next, value.at, value.length);
+	next[value.length] = '\0';
+	return true;
+}
+
 static bool set_debug(struct parser *parser, struct text value)
 {
 	if (!is(value, "crash"))
@@ -252,6 +264,7 @@ static const struct option table[] = {
     {"apic", set_apic, "trap or direct"},
     {"crash", set_crash, "reboot or halt"},
     {"key", set_key, "acpi or none"},
+    {"next", set_next, "firmware or a path like \\EFI\\debian\\shimx64.efi"},
     {"debug", set_debug, "crash"},
 };
 _Static_assert(OPTION_COM_PORTS_MAX == 2, "the sentence says so");
@@ -278,7 +291,7 @@ static bool apply(struct parser *parser, struct text word, char *sentence)
 		hv_snprintf(
 		    sentence, SENTENCE_MAX,
 		    "Option '%.*s' is ignored: the options are console, boot, cpus, pool, "
-		    "apic, crash, key and debug.",
+		    "apic, crash, key, next and debug.",
 		    quoted, word.at);
 	else if (!option->set(parser, value))
 		hv_snprintf(sentence, SENTENCE_MAX, "Option '%.*s' is ignored: %s takes %s.",

@@ -22,6 +22,7 @@ enum key_mode {
 };
 
 #define OPTION_COM_PORTS_MAX 2
+#define OPTION_NEXT_MAX	     256
 
 struct options {
 	bool console_vga;
@@ -37,6 +38,7 @@ struct options {
 	enum apic_mode apic;
 	enum crash_action crash;
 	enum key_mode key;
+	char next[OPTION_NEXT_MAX]; /* UEFI: what is started next; empty: the default */
 	bool debug_crash; /* debug=crash: the crash call works, for testing the crash report */
 };
 
@@ -47,6 +49,8 @@ struct options {
  *   boot=0xNN | boot=hdN     the BIOS drive to boot dom0 from (hd0 = 0x80); else the loader's
  *   cpus=N   pool=SIZE (K, M, G suffixes)   apic=trap|direct   crash=reboot|halt
  *   key=acpi|none   debug=crash
+ *   next=\PATH|firmware     UEFI: the loader that is started next, on our own partition; firmware: none,
+ *                            whoever started us goes on
  * Where one contradicts another the last counts; console=none undoes those before it. Unknown
  * and malformed ones are reported through `complain` (a full sentence that names the option and
  * what is accepted; NULL: nobody) and ignored; the rest still count.

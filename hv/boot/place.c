@@ -2,15 +2,9 @@
 #include "boot/place.h"
 
 #include "boot/refuse.h"
-#include "cpu/crash.h"
 #include "lib/string.h"
 #include "mem/page.h"
 
-#define HIDDEN_ALIGN   (2 * MIB)
-#define CPU_BYTES      (48 * KIB) /* slot, host save area, vCPU, VMCB, and the tables' share */
-#define TABLE_BYTES    MIB	  /* host and nested tables at boot */
-#define MIN_POOL       (16 * MIB)
-#define MIN_DOM0_RAM   (64 * MIB) /* what must be left to dom0 */
 #define BASE_MEMORY_END 0xa0000ull
 
 /* Loaders pass the firmware's E820; where EBDA and other reservations begin only 40:13 says. */
@@ -42,12 +36,9 @@ void place_choose(const struct boot_info *boot, u32 cpus, u64 pool, u64 image_si
 		  struct placement *place)
 {
 	struct mem_range avoid[BOOT_MODULES_MAX + 1];
-	u64 ram = mem_map_ram_bytes(&boot->map), record = align_up(sizeof(struct crash_record), PAGE_SIZE);
-	u64 fixed = align_up(image_size, PAGE_SIZE) + record + cpus * CPU_BYTES + TABLE_BYTES;
+	u64 ram = mem_map_ram_bytes(&boot->map);
 
-	if (!pool)
-		pool = max_u64(MIN_POOL, align_down(ram / 256, PAGE_SIZE));
-	place->size = align_up(fixed + pool, HIDDEN_ALIGN);
+	place->size = hidden_size(ram, cpus, pool, image_size);
 	for (u32 i = 0; i < boot->module_count; i++)
 		avoid[i] = (struct mem_range){boot->module[i].base, boot->module[i].size, 0};
 	/* The image still runs where the loader put it. */
@@ -63,8 +54,6 @@ void place_choose(const struct boot_info *boot, u32 cpus, u64 pool, u64 image_si
 		       (unsigned long long)(MIN_DOM0_RAM / MIB), (unsigned long long)(ram / MIB));
 	place->base += HIDDEN_ALIGN;
 	place->acpi_page = place->base - PAGE_SIZE;
-	place->pool = place->base + align_up(image_size, PAGE_SIZE);
-	place->crash_record = place->base + place->size - record;
-	place->pool_size = place->crash_record - place->pool;
+	hidden_divide(place, image_size);
 	choose_low(boot, &place->low);
 }

@@ -6,6 +6,9 @@
 #include "boot/bootinfo.h"
 #include "dom0/low.h"
 
+#define HIDDEN_ALIGN (2 * MIB)
+#define MIN_DOM0_RAM (64 * MIB) /* what must be left to dom0 */
+
 struct placement {
 	u64 base, size;	  /* hidden from dom0; 2 MiB aligned both */
 	u64 pool;	  /* the page pool, in the hidden range behind the image */
@@ -15,9 +18,14 @@ struct placement {
 	struct low_memory low;
 };
 
+/* Pure, in hidden.c. How large the hidden range must be; pool: bytes, or 0 for max(16 MiB, ram / 256). */
+u64 hidden_size(u64 ram, u32 cpus, u64 pool, u64 image_size);
+/* Pool and crash record in the hidden range that base and size name. */
+void hidden_divide(struct placement *place, u64 image_size);
+
 /*
- * The hidden range is the highest that fits below 4 GiB and keeps off the modules. pool: bytes, or 0
- * for max(16 MiB, RAM / 256). Refuses when there is no room.
+ * The hidden range is the highest that fits below 4 GiB and keeps off the modules. pool: as above.
+ * Refuses when there is no room.
  */
 void place_choose(const struct boot_info *boot, u32 cpus, u64 pool, u64 image_size,
 		  struct placement *place);

@@ -12,6 +12,13 @@
 #define PORT_KEYBOARD_DATA   0x60
 #define PORT_KEYBOARD_STATUS 0x64
 
+static void (*instead)(const char *sentence);
+
+void refuse_by(void (*how)(const char *sentence))
+{
+	instead = how;
+}
+
 noreturn void refuse(const char *format, ...)
 {
 	char sentence[LOG_LINE_MAX];
@@ -21,6 +28,8 @@ noreturn void refuse(const char *format, ...)
 	hv_vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
 	hv_log("cannot start: %s.", sentence);
+	if (instead)
+		instead(sentence);
 	hv_log("Press a key to restart.");
 	while (inb(PORT_KEYBOARD_STATUS) & 1)
 		inb(PORT_KEYBOARD_DATA);

@@ -11,4 +11,7 @@
  */
 noreturn void refuse(const char *format, ...) PRINTF(1, 2);
 
+/* From now on a refusal ends in `how`, with the sentence, which does not come back. */
+void refuse_by(void (*how)(const char *sentence));
+
 #endif

@@ -98,7 +98,7 @@ bool acpi_read_rsdp(const struct phys_view *view, u64 address, struct acpi_rsdp 
 	return rsdp_is_intact(view, address, rsdp);
 }
 
-static bool root_at(const struct phys_view *view, u64 address, struct acpi_root *root)
+bool acpi_root_at(const struct phys_view *view, u64 address, struct acpi_root *root)
 {
 	struct acpi_rsdp rsdp;
 
@@ -115,7 +115,7 @@ static bool root_at(const struct phys_view *view, u64 address, struct acpi_root 
 static bool search_root(const struct phys_view *view, u64 from, u64 end, struct acpi_root *root)
 {
 	for (u64 at = from; at < end; at += 16) {
-		if (root_at(view, at, root))
+		if (acpi_root_at(view, at, root))
 			return true;
 	}
 	return false;

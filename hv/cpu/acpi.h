@@ -49,6 +49,9 @@ bool acpi_read_rsdp(const struct phys_view *view, u64 address, struct acpi_rsdp 
 /* The length of the intact table of this signature at the address, or 0. */
 u64 acpi_table_length(const struct phys_view *view, u64 address, const char signature[4]);
 
+/* The root that the RSDP at the address names. False without an intact RSDP whose RSDT or XSDT is intact. */
+bool acpi_root_at(const struct phys_view *view, u64 address, struct acpi_root *root);
+
 /*
  * Searches the first KiB of the EBDA (segment at 40:0E) and 0xE0000-0xFFFFF on 16-byte
  * boundaries (ACPI 6.4, 5.2.5.1). False without an intact RSDP whose RSDT or XSDT is intact.

@@ -48,6 +48,7 @@ struct serial {
 	bool stuck; /* has not taken a byte in time; left alone until a crash */
 };
 
+static const struct console_screen *screen;
 static struct serial serial[SERIAL_PORTS];
 static u32 serial_count;
 static bool debug_port;
@@ -99,6 +100,12 @@ void console_use_vga(volatile u16 *text_memory)
 		return;
 	vga.started = true;
 	vga_clear();
+}
+
+void console_use_screen(const struct console_screen *new_screen)
+{
+	screen = new_screen;
+	screen->clear();
 }
 
 static void serial_program(struct serial *s)
@@ -176,6 +183,9 @@ void console_write(const char *text, size_t length)
 	if (vga.memory)
 		for (size_t i = 0; i < length; i++)
 			vga_put(text[i]);
+	if (screen)
+		for (size_t i = 0; i < length; i++)
+			screen->put(text[i]);
 	for (u32 i = 0; i < serial_count; i++)
 		serial_write(&serial[i], text, length);
 }
@@ -190,6 +200,8 @@ void console_reclaim(void)
 	released = false;
 	if (vga.memory)
 		vga_clear();
+	if (screen)
+		screen->clear();
 	for (u32 i = 0; i < serial_count; i++)
 		serial_program(&serial[i]);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Where log lines appear at once: VGA text, 16550 serial ports, and the debug port E9h of emulators.
- * VGA and serial ports become dom0's when it starts; only a crash takes them back.
+ * Where log lines appear at once: VGA text or another screen, 16550 serial ports, and the debug port E9h of emulators.
+ * Screens and serial ports become dom0's when it starts; only a crash takes them back.
  */
 #ifndef CPU_CONSOLE_H
 #define CPU_CONSOLE_H
@@ -10,6 +10,16 @@
 
 /* text_memory: the 80x25 text page (physical B8000h) as mapped now; call again after remapping. */
 void console_use_vga(volatile u16 *text_memory);
+
+/*
+ * A screen that is no text mode (boot/uefi/framebuffer.c). put: also line feed and tab. A crash may call it
+ * while another CPU is in it. Kept by reference, and cleared.
+ */
+struct console_screen {
+	void (*clear)(void);
+	void (*put)(char c);
+};
+void console_use_screen(const struct console_screen *screen);
 
 /* Programs the UART (8n1, polled). A port with no UART behind it (the scratch register does not keep a value) is left out.
  * baud must divide 115200. At most two. */

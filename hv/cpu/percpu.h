@@ -17,6 +17,7 @@ struct vcpu;
 
 enum cpu_state {
 	CPU_ABSENT,  /* in the MADT, has not come up */
+	CPU_FIRMWARE, /* UEFI: as the firmware left it, until the first STARTUP */
 	CPU_WAITING, /* in root mode, halted until dom0 starts it */
 	CPU_IN_DOM0, /* runs dom0 in guest mode */
 };
@@ -41,6 +42,7 @@ struct cpu {
 	u32 apic_id;
 	u32 state;  /* enum cpu_state; atomic: others read it */
 	u32 sipi;   /* atomic: the last STARTUP vector that dom0 sent here (dom0/apic.c), CPU_NO_SIPI */
+	bool by_firmware; /* atomic: its last STARTUP was the firmware's own, not the system's */
 	u32 pending; /* atomic: CPU_PENDING_, what root mode took that is dom0's; its own CPU's, fault handlers included */
 	bool init;  /* atomic: dom0 sent INIT to a CPU that must not really get one */
 	u64 starts; /* how often dom0 started it */

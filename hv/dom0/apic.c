@@ -19,6 +19,7 @@
 
 static hpa_t page;	/* immutable after dom0_apic_init */
 static bool keep_trap;	/* immutable after dom0_apic_init */
+static u64 firmware_cr3; /* immutable; 0: no firmware runs in guest mode */
 static bool reached;	/* immutable after dom0_apic_init: a STARTUP reaches a CPU in guest mode */
 static bool trapped;	/* atomic; cleared once, under trap_lock */
 /* Between the trap's end and a CPU's decision to wait for STARTUP again. */
@@ -42,6 +43,11 @@ void dom0_apic_init(const struct virt_ops *ops, bool keep)
 	dom0_memory_writable(gpa(page.addr), false);
 }
 
+void dom0_apic_expect_firmware(u64 cr3)
+{
+	firmware_cr3 = align_down(cr3, PAGE_SIZE);
+}
+
 bool dom0_apic_traps(gpa_t at)
 {
 	return align_down(at.addr, PAGE_SIZE) == page.addr &&
@@ -62,10 +68,14 @@ static void read_logical(u32 index)
 	logical[index].dfr = apic_read(APIC_DFR);
 }
 
+/* A CPU that the firmware started will be started again, at a vector that is not known yet. */
 static bool all_in_dom0(void)
 {
 	for (u32 i = 0; i < cpu_count; i++) {
-		if (__atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE) != CPU_IN_DOM0)
+		const struct cpu *cpu = cpu_slot(i);
+
+		if (__atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) != CPU_IN_DOM0 ||
+		    __atomic_load_n(&cpu->by_firmware, __ATOMIC_ACQUIRE))
 			return false;
 	}
 	return true;
@@ -124,6 +134,13 @@ static void forward_init(struct vcpu *vcpu, const struct icr *icr)
 	}
 }
 
+/* The firmware has page tables of its own from beginning to end. */
+static bool is_firmware(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_CONTROL);
+	return firmware_cr3 && align_down(vcpu->control.cr3, PAGE_SIZE) == firmware_cr3;
+}
+
 /* A CPU that waits for no STARTUP ignores ours as it would have ignored dom0's. */
 static void forward_startup(struct vcpu *vcpu, const struct icr *icr)
 {
@@ -131,6 +148,7 @@ static void forward_startup(struct vcpu *vcpu, const struct icr *icr)
 		if (i == BOOT_CPU || !reaches(icr, vcpu, i) ||
 		    __atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE) == CPU_ABSENT)
 			continue;
+		__atomic_store_n(&cpu_slot(i)->by_firmware, is_firmware(vcpu), __ATOMIC_RELEASE);
 		__atomic_store_n(&cpu_slot(i)->sipi, icr->vector, __ATOMIC_RELEASE);
 		apic_send((u32)ICR_STARTUP << 8 | (u32)APIC_ICR_ASSERT |
 				  (reached ? icr->vector : smp_startup_vector()),

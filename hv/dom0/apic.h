@@ -16,6 +16,12 @@
  */
 void dom0_apic_init(const struct virt_ops *ops, bool keep);
 
+/*
+ * UEFI: the firmware that runs on under this CR3 starts CPUs of its own before the operating system does, and the
+ * trap stays until the system has started them all. Boot CPU, once, before it runs dom0.
+ */
+void dom0_apic_expect_firmware(u64 cr3);
+
 /* True for an address in the page while it is trapped. */
 bool dom0_apic_traps(gpa_t at);
 

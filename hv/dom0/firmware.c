@@ -31,11 +31,11 @@ static bool shadow_rsdp(const struct phys_view *view, u64 rsdp_at, const struct 
 	return false;
 }
 
-u64 firmware_show_luvy(const struct phys_view *view, const struct acpi_root *root, hpa_t acpi_page)
+void firmware_describe_luvy(struct luv_acpi_table *luvy)
 {
-	struct luv_acpi_table luvy = {
+	*luvy = (struct luv_acpi_table){
 		.signature = LUV_ACPI_SIGNATURE,
-		.length = sizeof(luvy),
+		.length = sizeof(*luvy),
 		.revision = LUV_ACPI_REVISION,
 		.oem_id = {'L', 'U', 'V', 'A', 'L', 'Y'},
 		.oem_table_id = {'L', 'U', 'V', 'A', 'L', 'L', 'E', 'Y'},
@@ -44,11 +44,17 @@ u64 firmware_show_luvy(const struct phys_view *view, const struct acpi_root *roo
 		.creator_revision = 1,
 		.abi_version = LUV_ABI_VERSION,
 	};
+	session_describe(luvy);
+}
+
+u64 firmware_show_luvy(const struct phys_view *view, const struct acpi_root *root, hpa_t acpi_page)
+{
+	struct luv_acpi_table luvy;
 	u8 *page = hpa_to_virt(acpi_page);
 	struct acpi_rsdp rsdp;
 
 	memset(page, 0, PAGE_SIZE);
-	session_describe(&luvy);
+	firmware_describe_luvy(&luvy);
 	if (!acpi_luvy_build(view, root, &luvy, page + TABLES_OFFSET, PAGE_SIZE - TABLES_OFFSET,
 			     acpi_page.addr + TABLES_OFFSET, &rsdp))
 		return 0;

@@ -5,6 +5,7 @@
 
 #include "cpu/acpi.h"
 #include "lib/types.h"
+#include "luvalley/acpi.h"
 
 /*
  * Builds dom0's tables in acpi_page (RAM that dom0 sees and its map reserves) and shadows the page of
@@ -13,5 +14,8 @@
  * they are.
  */
 u64 firmware_show_luvy(const struct phys_view *view, const struct acpi_root *root, hpa_t acpi_page);
+
+/* The table LUVY, without its checksum; session_init comes first. */
+void firmware_describe_luvy(struct luv_acpi_table *luvy);
 
 #endif

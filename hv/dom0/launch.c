@@ -82,6 +82,7 @@ static void abandon_guest(struct cpu *cpu)
 /* A CPU that cannot run us stays CPU_ABSENT: dom0's INIT and STARTUP never reach it. */
 static noreturn void stay_out(struct cpu *cpu, const char *why)
 {
+	__atomic_store_n(&cpu->state, CPU_ABSENT, __ATOMIC_RELEASE);
 	hv_log("CPU %u is not used: %s", cpu->index, why);
 	for (;;)
 		__asm__ volatile("cli; hlt");

@@ -19,6 +19,14 @@ bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_si
 	if (vcpu->exit.length)
 		return true;
 	count = code_fetch(vcpu, bytes, sizeof(bytes));
+	/*
+	 * dom0's, where we may not read: firmware's memory. TCG runs SMM in guest mode. The CPU has decoded it, and
+	 * compilers put no prefix before what exits.
+	 */
+	if (!count && !vcpu->guest) {
+		vcpu->exit.length = (u8)opcode_size;
+		return true;
+	}
 	vcpu->exit.length = (u8)insn_length(bytes, count, vcpu->code64, opcode,
 					    opcode_size);
 	return vcpu->exit.length;

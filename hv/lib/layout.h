@@ -23,6 +23,8 @@
 #define IMAGE_BASE LAYOUT_CONST(0xffffffff80000000)
 /* Device registers, uncached. */
 #define MMIO_BASE LAYOUT_CONST(0xffffffffa0000000)
+/* A framebuffer, where there is one. */
+#define SCREEN_BASE LAYOUT_CONST(0xffffffffa0200000)
 /* A slot for each CPU: percpu.h. */
 #define CPU_SLOTS LAYOUT_CONST(0xffffffffc0000000)
 

@@ -157,6 +157,17 @@ bool host_map_cpu_slot(u32 index)
 	return true;
 }
 
+void *host_map_screen(hpa_t base, u64 size)
+{
+	u64 first = align_down(base.addr, PAGE_SIZE);
+	u64 length = align_up(base.addr + size, PAGE_SIZE) - first;
+
+	if (!range_within(SCREEN_BASE, length, SCREEN_BASE, CPU_SLOTS - SCREEN_BASE) ||
+	    !map(SCREEN_BASE, hpa(first), length, NESTED_READ | NESTED_WRITE, CACHE_UC))
+		return NULL;
+	return (void *)(SCREEN_BASE + base.addr - first);
+}
+
 bool host_map_identity(hpa_t page)
 {
 	return map(page.addr, page, PAGE_SIZE, NESTED_READ | NESTED_EXEC, CACHE_WB);

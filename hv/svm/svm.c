@@ -503,6 +503,9 @@ static u64 interrupted_event(const struct vmcb *vmcb)
 	if (!(event & VMCB_EVENT_VALID) || VMCB_EVENT_TYPE(event) == VMCB_EVENT_SOFTWARE ||
 	    vmcb->exit_code == VMEXIT_INVALID || vmcb->exit_code == VMEXIT_INVALID_TCG)
 		return 0;
+	/* TCG calls interrupts exceptions here; those end at 31. */
+	if (VMCB_EVENT_TYPE(event) == EVENT_EXCEPTION && vector >= 32)
+		return VMCB_EVENT_VALID | EVENT_INTERRUPT << 8 | vector;
 	if (VMCB_EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return 0;
 	return event;

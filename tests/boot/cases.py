@@ -7,6 +7,7 @@ from boot import checks, life
 from boot.machine import TOOLS, Boot, Case, check, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
+ESP_START = 4160 * 16 * 63 * 512
 
 # Everywhere. Touching hidden memory changes what a second look finds, so it is done once a boot.
 BASIC = [
@@ -31,7 +32,7 @@ END = [checks.powered_off, checks.nothing_unexpected]
 # Bochs: GRUB starts Luvalley in any case, and with several CPUs its BIOS does not survive a reset, bare or not.
 VMX = {"cpu": "vmx", "mem": "512M"}
 DIRECT = {"kernel": "dom0", "initrd": "dom0"}
-CHAIN, MODULE = "chain boot", "direct boot"
+CHAIN, MODULE, FIRMWARE = "chain boot", "direct boot", "the firmware goes on"
 
 
 def refusal(name, sentence, prepare=None, at_end=(), slow=False, **options):
@@ -65,6 +66,17 @@ def write_stubborn_disk(build, folder):
 def write_multiboot2_disk(build, folder):
     menu = (TOOLS / "dom0/grub.cfg").read_text()
     write_disk(build, folder, menu.replace("multiboot /boot", "multiboot2 /boot"))
+
+
+def write_own_boot_disk(build, folder):
+    """The firmware starts luvalley.efi itself, which reads luvalley.conf."""
+    subprocess.run([TOOLS / "disk", "--firmware", "uefi", "--luvalley", build / "luvalley.elf", "--tools",
+                    build / "user", "--output", build / "dom0-uefi.img"], check=True)
+    disk, conf = folder / "disk.img", folder / "luvalley.conf"
+    subprocess.run(["cp", "--sparse=always", build / "dom0-uefi.img", disk], check=True)
+    conf.write_text("# what comes next\nnext=\\EFI\\luvalley\\dom0.efi # and no more\nnonsense=1\n")
+    for here, there in (build / "luvalley.efi", "BOOTX64.EFI"), (conf, "luvalley.conf"):
+        subprocess.run(["mcopy", "-o", "-i", f"{disk}@@{ESP_START}", here, f"::EFI/BOOT/{there}"], check=True)
 
 
 second_refused = check("the first Luvalley started, the second did not")(checks.refuses_exactly_once)
@@ -108,6 +120,24 @@ CASES = [
          {"machine": "q35", "disk_bus": "ahci", "smp": "2", "disk": "{folder}/disk.img"},
          [Boot(FULL + [checks.boot_log(CHAIN)])],
          prepare=write_multiboot2_disk, at_end=END, seconds=300),
+    Case("UEFI by GRUB's chainloader, pc, virtio, 1 CPU", {"firmware": "uefi", "smp": "1"},
+         [Boot(BASIC + [checks.boot_log(FIRMWARE)], "reboot"), Boot(AGAIN + [checks.uefi_services])],
+         at_end=END, seconds=400),
+    Case("UEFI starts Luvalley, q35, AHCI, 2 CPUs",
+         {"firmware": "uefi", "machine": "q35", "disk_bus": "ahci", "smp": "2", "disk": "{folder}/disk.img"},
+         [Boot(FULL + [checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.unknown_option,
+                       checks.cpu_replugged, checks.bad_calls])],
+         prepare=write_own_boot_disk, at_end=END, seconds=400),
+    Case("UEFI with SMM, q35, virtio, 2 CPUs, apic=direct",
+         {"firmware": "uefi-smm", "machine": "q35", "smp": "2", "luvalley_options": "apic=direct"},
+         [Boot(FULL + [checks.uefi_services, checks.apic_mode("direct"), checks.rests, checks.example])],
+         at_end=END, seconds=400),
+    Case("UEFI, no AMD-V: the way back", {"firmware": "uefi", "smp": "2", "cpu": "svm-off"},
+         [Boot([checks.runs_without])],
+         at_end=[checks.powered_off, checks.said_by_application("cannot start: this CPU has no AMD-V (SVM)")]),
+    Case("UEFI, forced crash", {"firmware": "uefi", "smp": "1", "luvalley_options": "debug=crash crash=halt"},
+         [Boot([checks.cpus_held], "luvalley crash --yes; sleep 60")],
+         at_end=[checks.report_on_framebuffer], seconds=120),
     Case("guests, pc, virtio, 1 CPU", {"smp": "1", **DIRECT},
          [Boot([checks.example, checks.guest_exits, checks.guest_misuse, checks.guest_restarts,
                 checks.guest_state, checks.cpus_held])],

@@ -75,6 +75,10 @@ class Case:
     tap: str = ""
 
     @property
+    def uefi(self):
+        return self.options.get("firmware", "bios") != "bios"
+
+    @property
     def cpus(self):
         return int(self.options.get("smp", 2))
 

@@ -106,10 +106,13 @@ static void test_the_last_counts(void **unused)
 	assert_int_equal(o.pool, 3 * KIB);
 	o = parse("pool=17179869183G");
 	assert_int_equal(o.pool, 17179869183 * GIB);
+	o = parse("next=firmware next=\\EFI\\a\\shimx64.efi");
+	assert_string_equal(o.next, "\\EFI\\a\\shimx64.efi");
+	assert_string_equal(parse("next=firmware").next, "firmware");
 }
 
 static const char *const bad[] = {
-	"quiet", "=", "=vga", "console", "console=", "console=vg", "console=vgaa",
+	"quiet", "=", "=vga", "next", "next=", "next=\\", "next=shim.efi", "next=firm", "console", "console=", "console=vg", "console=vgaa",
 	"console=com0", "console=com5", "console=com1,", "console=com1,0", "console=com1,7",
 	"console=com1,115201", "console=com1,9600,8", "console=0x", "console=0x0",
 	"console=0xfff9", "console=0x1000003f8", "console=3f8", "console=vga,9600", "boot",

@@ -20,6 +20,8 @@ struct command {
 
 int status_command(int argc, char **argv);
 int log_command(int argc, char **argv);
+int install_command(int argc, char **argv);
+int uninstall_command(int argc, char **argv);
 int run_command(int argc, char **argv);
 int crash_command(int argc, char **argv);
 

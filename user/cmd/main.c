@@ -12,6 +12,8 @@ static const struct command commands[] = {
     {"status", "what the hypervisor holds, and how often dom0 needed it", status_command},
     {"log", "print the hypervisor's log", log_command},
     {"run", "run a program that uses /dev/kvm, as qemu-system-x86_64", run_command},
+    {"install", "make Luvalley a boot entry of this system", install_command},
+    {"uninstall", "take it away again", uninstall_command},
     {"crash", "crash the hypervisor (for tests only)", crash_command},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
@@ -64,7 +66,7 @@ static char *help_filter(int key, const char *text, void *input)
 		return NULL;
 	fputs("Commands:\n", out);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
 	fprintf(out,
 		"\n'luvalley COMMAND --help' tells more. Exit status: %d done, %d failed, %d "
 		"usage, %d "
