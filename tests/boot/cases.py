@@ -121,8 +121,11 @@ CASES = [
          [Boot(FULL + [checks.boot_log(CHAIN)])],
          prepare=write_multiboot2_disk, at_end=END, seconds=300),
     Case("UEFI by GRUB's chainloader, pc, virtio, 1 CPU", {"firmware": "uefi", "smp": "1"},
+         [Boot(FULL + [checks.boot_log(FIRMWARE), checks.uefi_services])], at_end=END, seconds=400),
+    # In check-all: docs/caveats.md, "Loaders".
+    Case("UEFI and a reboot, pc, virtio, 1 CPU", {"firmware": "uefi", "smp": "1"},
          [Boot(BASIC + [checks.boot_log(FIRMWARE)], "reboot"), Boot(AGAIN + [checks.uefi_services])],
-         at_end=END, seconds=400),
+         at_end=END, seconds=400, slow=True),
     Case("UEFI starts Luvalley, q35, AHCI, 2 CPUs",
          {"firmware": "uefi", "machine": "q35", "disk_bus": "ahci", "smp": "2", "disk": "{folder}/disk.img"},
          [Boot(FULL + [checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.unknown_option,
