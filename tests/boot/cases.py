@@ -97,7 +97,7 @@ CASES = [
                 checks.cpus_held])],
          at_end=END, seconds=3000, slow=True),
     Case("direct, pc, virtio, 5 GiB, 4 CPUs",
-         {"mem": "5G", "smp": "4", "threads": "multi", "append": "reboot=t", **DIRECT},
+         {"mem": "5G", "smp": "4", "append": "reboot=t", **DIRECT},
          [Boot(BASIC + [checks.boot_log(MODULE), checks.apic_mode("trap")], "reboot"),
           Boot(AGAIN + [checks.cpu_replugged])],
          at_end=[*END, checks.triple_faulted]),
@@ -151,7 +151,7 @@ CASES = [
          at_end=END, seconds=400),
     # CPUs that really run at the same time; apic=direct keeps QEMU's race (docs/machine.md) rare.
     Case("guests, pc, virtio, 2 CPUs at once",
-         {"mem": "2G", "smp": "2", "threads": "multi", "luvalley_options": "apic=direct", **DIRECT},
+         {"mem": "2G", "smp": "2", "host_cpus": "all", "luvalley_options": "apic=direct", **DIRECT},
          [Boot([checks.example, checks.guest_exits, checks.guest_misuse, checks.guest_restarts,
                 checks.guest_state, checks.cpus_held])],
          at_end=END, seconds=400, slow=True),
@@ -216,7 +216,7 @@ CASES = [
     refusal("SVM disabled: Luvalley started in dom0", "AMD-V (SVM) is disabled by the firmware",
             write_stubborn_disk, [second_refused], disk="{folder}/disk.img"),
     Case("direct, q35, virtio, 2 GiB, 8 CPUs",
-         {"machine": "q35", "mem": "2G", "smp": "8", "threads": "multi", **DIRECT},
+         {"machine": "q35", "mem": "2G", "smp": "8", **DIRECT},
          [Boot(BASIC, "reboot"), Boot(AGAIN + [checks.cpu_replugged])],
          at_end=END, seconds=600, slow=True),
 ]
