@@ -197,10 +197,10 @@ noreturn static void end_report(void)
 
 static void print_address(const char *what, u64 address)
 {
+	char name[SYMBOL_NAME_SIZE];
 	u64 offset;
-	const char *name = symbol_find(address, &offset);
 
-	if (name)
+	if (symbol_find(address, name, &offset))
 		print("%s%016lx %s+0x%lx", what, address, name, offset);
 	else
 		print("%s%016lx", what, address);
@@ -223,6 +223,7 @@ static bool stack_of(u64 rsp, u64 *low, u64 *high)
 /* A frame is the caller's RBP and the return address. Nothing on the stack is believed. */
 static void print_trace(u64 rsp, u64 frame)
 {
+	char name[SYMBOL_NAME_SIZE];
 	u64 low, high, offset;
 
 	if (!stack_of(rsp, &low, &high)) {
@@ -232,14 +233,11 @@ static void print_trace(u64 rsp, u64 frame)
 	print("call trace:");
 	for (u32 i = 0; i < TRACE_MAX; i++) {
 		const u64 *at = (const u64 *)frame;
-		const char *name;
 
 		if (frame % 8 || !range_within(frame, 16, low, high - low))
 			return;
-		/* The instruction before it: a call that does not return may end its function.
-		 */
-		name = symbol_find(at[1] - 1, &offset);
-		if (!name)
+		/* The call itself: one that does not return may end its function. */
+		if (!symbol_find(at[1] - 1, name, &offset))
 			return;
 		print("  %016lx %s+0x%lx", at[1], name, offset + 1);
 		low = frame + 16;

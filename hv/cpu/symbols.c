@@ -4,35 +4,37 @@
 /* luvalley.lds */
 extern const u8 text_start[], text_end[];
 
-/* tools/symbols; offsets count from text_start and are sorted. */
-extern const u32 symbol_count;
-extern const u32 symbol_offsets[];
-extern const u32 symbol_names[]; /* where in symbol_text each name begins */
-extern const char symbol_text[];
+/*
+ * tools/symbols: the functions by address, without gaps between the entries. An entry is the
+ * distance from the function before (from text_start) in two bytes, the number of characters
+ * that the name shares with the one before, and the rest of the name up to a 0.
+ */
+extern const u8 symbol_table[], symbol_table_end[];
 
 bool symbol_is_code(u64 address)
 {
 	return address >= (u64)text_start && address < (u64)text_end;
 }
 
-const char *symbol_find(u64 address, u64 *offset)
+bool symbol_find(u64 address, char name[SYMBOL_NAME_SIZE], u64 *offset)
 {
-	u64 wanted = address - (u64)text_start;
-	u32 low = 0, high = symbol_count;
+	u64 left = address - (u64)text_start;
+	const u8 *at = symbol_table;
+	bool found = false;
 
+	name[0] = 0;
 	if (!symbol_is_code(address))
-		return NULL;
-	/* Entries below low are at or before the address, those from high on behind it. */
-	while (low < high) {
-		u32 middle = low + (high - low) / 2;
+		return false;
+	while (at < symbol_table_end && left >= (at[0] | (u64)at[1] << 8)) {
+		char *to = name + at[2];
 
-		if (symbol_offsets[middle] <= wanted)
-			low = middle + 1;
-		else
-			high = middle;
+		left -= at[0] | (u64)at[1] << 8;
+		at += 3;
+		do
+			*to++ = (char)*at;
+		while (*at++);
+		found = true;
 	}
-	if (low == 0)
-		return NULL;
-	*offset = wanted - symbol_offsets[low - 1];
-	return symbol_text + symbol_names[low - 1];
+	*offset = left;
+	return found;
 }

@@ -9,31 +9,27 @@
 
 #include "cpu/symbols.h"
 
-__asm__(
-    "	.section .rodata\n"
-    "	.globl text_start, text_end, symbol_count, symbol_offsets, symbol_names, symbol_text\n"
-    "text_start:\n"
-    "	.skip 0x100\n"
-    "text_end:\n"
-    "	.balign 4\n"
-    "symbol_count:\n"
-    "	.long 3\n"
-    "symbol_offsets:\n"
-    "	.long 0x10, 0x40, 0x41\n"
-    "symbol_names:\n"
-    "	.long 0, 6, 12\n"
-    "symbol_text:\n"
-    "	.asciz \"first\", \"short\", \"last.cold\"\n"
-    "	.previous\n");
+__asm__("	.section .rodata\n"
+	"	.globl text_start, text_end, symbol_table, symbol_table_end\n"
+	"text_start:\n"
+	"	.skip 0x1000\n"
+	"text_end:\n"
+	"symbol_table:\n"
+	"	.short 0x10; .byte 0; .asciz \"first\"\n"
+	"	.short 0x30; .byte 0; .asciz \"short\"\n"
+	"	.short 1; .byte 5; .asciz \".cold\"\n"
+	"	.short 0x1ff; .byte 2; .asciz \"ow\"\n"
+	"symbol_table_end:\n"
+	"	.previous\n");
 
 #include "cpu/symbols.c"
 
 static void assert_symbol(u64 offset, const char *name, u64 expected)
 {
 	u64 within = ~0ull;
-	const char *found = symbol_find((u64)text_start + offset, &within);
+	char found[SYMBOL_NAME_SIZE];
 
-	assert_non_null(found);
+	assert_true(symbol_find((u64)text_start + offset, found, &within));
 	assert_string_equal(found, name);
 	assert_int_equal(within, expected);
 }
@@ -44,21 +40,24 @@ static void test_find(void **state)
 	assert_symbol(0x10, "first", 0);
 	assert_symbol(0x3f, "first", 0x2f);
 	assert_symbol(0x40, "short", 0);
-	assert_symbol(0x41, "last.cold", 0);
-	assert_symbol(0xff, "last.cold", 0xbe);
+	assert_symbol(0x41, "short.cold", 0);
+	assert_symbol(0x23f, "short.cold", 0x1fe);
+	assert_symbol(0x240, "show", 0);
+	assert_symbol(0xfff, "show", 0xdbf);
 }
 
 static void test_no_symbol(void **state)
 {
+	char name[SYMBOL_NAME_SIZE];
 	u64 within;
 
 	(void)state;
-	assert_null(symbol_find((u64)text_start, &within));
-	assert_null(symbol_find((u64)text_start + 0xf, &within));
-	assert_null(symbol_find((u64)text_start - 1, &within));
-	assert_null(symbol_find((u64)text_end, &within));
-	assert_null(symbol_find(0, &within));
-	assert_null(symbol_find(UINT64_MAX, &within));
+	assert_false(symbol_find((u64)text_start, name, &within));
+	assert_false(symbol_find((u64)text_start + 0xf, name, &within));
+	assert_false(symbol_find((u64)text_start - 1, name, &within));
+	assert_false(symbol_find((u64)text_end, name, &within));
+	assert_false(symbol_find(0, name, &within));
+	assert_false(symbol_find(UINT64_MAX, name, &within));
 }
 
 static void test_is_code(void **state)
