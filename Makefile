@@ -39,6 +39,7 @@ UNPADDED := -falign-functions=1 -falign-loops=1 $(if $(findstring clang,$(CC)),,
 HV_CFLAGS := -std=c11 -O2 -g $(WARN) -ffreestanding -fno-pic -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-omit-frame-pointer -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fcf-protection=none -fno-common -Wframe-larger-than=1536 \
+	-Wno-unused-parameter \
 	-fno-jump-tables $(RETPOLINE) $(UNPADDED) \
 	-Ihv -Iinclude -MMD -MP
 HV_SRCS := $(sort $(wildcard hv/*/*.c hv/*/*.S hv/boot/uefi/*.c hv/boot/uefi/*.S))
@@ -47,7 +48,7 @@ LDS     := hv/boot/luvalley.lds
 
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
 HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
-	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c mov.c msr.c mtrr.c) \
+	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c mov.c msr.c mtrr.c port.c sleep.c) \
 	$(addprefix hv/hypercall/,inspect.c machine.c session.c) hv/vm/vm.c \
 	$(addprefix hv/mem/,host.c memmap.c mtrr.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
 	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c

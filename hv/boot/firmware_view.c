@@ -12,7 +12,6 @@ static bool relocated;
 
 static const void *early_at(const struct phys_view *view, u64 address, u64 size)
 {
-	(void)view;
 	ASSERT(!relocated);
 	return range_within(address, size, 0, 4 * GIB) ? hpa_to_virt(hpa(address)) : NULL;
 }

@@ -27,6 +27,8 @@
 #include "dom0/launch.h"
 #include "dom0/linux.h"
 #include "dom0/memory.h"
+#include "dom0/port.h"
+#include "dom0/sleep.h"
 #include "dom0/mtrr.h"
 #include "exit/run.h"
 #include "hypercall/call.h"
@@ -49,7 +51,6 @@ static struct mem_map dom0_map; /* what dom0 is told */
 
 static void complain(void *context, const char *sentence)
 {
-	(void)context;
 	hv_log("%s", sentence);
 }
 
@@ -63,6 +64,8 @@ void start_read_options(const char *line, void (*use_screen_of_firmware)(void))
 {
 	/* Twice: nobody can see complaints before the consoles are chosen. */
 	options_parse(line, &start.options, NULL, NULL);
+	log_set_mode(start.options.log);
+	world_set_mitigations(start.options.mitigations);
 	use_screen_of_firmware();
 	for (u32 i = 0; i < start.options.com_count; i++)
 		console_use_serial(start.options.com[i].port, start.options.com[i].baud);
@@ -263,11 +266,22 @@ static void start_other_cpus(void)
 	start_say_what_is_ours(started + 1);
 }
 
+void start_open_ports(void)
+{
+	bool at_port = start.options.key == KEY_PORT;
+
+	session_init(start.options.key == KEY_ACPI, at_port);
+	if (at_port)
+		dom0_port_intercept(LUV_KEY_PORT, LUV_KEY_PORTS);
+	if (start.has_acpi)
+		sleep_init(firmware_view(&start.boot.map), &start.acpi);
+}
+
 static u64 show_tables(void)
 {
 	u64 rsdp = 0;
 
-	session_init(start.options.key != KEY_NONE);
+	start_open_ports();
 	if (start.has_acpi)
 		rsdp = firmware_show_luvy(firmware_view(&start.boot.map), &start.acpi, hpa(start.place.acpi_page));
 	if (!rsdp)
@@ -280,7 +294,7 @@ void start_answer_calls(void)
 	const struct call_facts facts = {
 		.apic_mode = dom0_apic_mode,
 		.hidden_base = start.place.base,
-		.may_crash = start.options.debug_crash,
+		.may_crash = start.options.debug == DEBUG_CRASH,
 	};
 
 	call_set_facts(&facts);
@@ -312,7 +326,7 @@ static void prepare_dom0(struct vcpu *vcpu, u64 rsdp)
 		hv_log("dom0 starts: direct boot of module 1");
 		return;
 	}
-	if (!chain_prepare(vcpu, &start.place.low, &dom0_map, boot_drive(),
+	if (!chain_prepare(vcpu, &start.place.low, &dom0_map, boot_drive(), start.options.boot_partition,
 			   start.options.com_count ? start.options.com[0].port : 0))
 		refuse("the firmware's memory map has too many ranges for INT 15h (%u)",
 		       dom0_map.count);

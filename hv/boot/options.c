@@ -22,8 +22,10 @@ struct parser {
 
 struct option {
 	const char *name;
-	bool (*set)(struct parser *parser, struct text value);
+	bool (*set)(struct parser *parser, struct text value); /* NULL: the value is one of `words` */
 	const char *accepts;
+	size_t at; /* in struct options: the enumeration whose values the words are, in their order */
+	const char *words[3];
 };
 
 static bool is(struct text text, const char *word)
@@ -153,8 +155,11 @@ static bool set_console(struct parser *parser, struct text value)
 
 static bool set_boot(struct parser *parser, struct text value)
 {
-	u64 drive;
+	u64 drive, partition = 0;
+	struct text number;
 
+	if (split(&value, ',', &number) && (!parse_digits(number, 10, 4, &partition) || !partition))
+		return false;
 	if (take_prefix(&value, "hd")) {
 		if (!parse_digits(value, 10, 0x7f, &drive))
 			return false;
@@ -164,6 +169,7 @@ static bool set_boot(struct parser *parser, struct text value)
 	}
 	parser->options->boot_drive_set = true;
 	parser->options->boot_drive = drive;
+	parser->options->boot_partition = partition;
 	return true;
 }
 
@@ -201,39 +207,6 @@ static bool set_pool(struct parser *parser, struct text value)
 	return true;
 }
 
-static bool set_apic(struct parser *parser, struct text value)
-{
-	if (is(value, "trap"))
-		parser->options->apic = APIC_MODE_TRAP;
-	else if (is(value, "direct"))
-		parser->options->apic = APIC_MODE_DIRECT;
-	else
-		return false;
-	return true;
-}
-
-static bool set_crash(struct parser *parser, struct text value)
-{
-	if (is(value, "reboot"))
-		parser->options->crash = CRASH_REBOOT;
-	else if (is(value, "halt"))
-		parser->options->crash = CRASH_HALT;
-	else
-		return false;
-	return true;
-}
-
-static bool set_key(struct parser *parser, struct text value)
-{
-	if (is(value, "acpi"))
-		parser->options->key = KEY_ACPI;
-	else if (is(value, "none"))
-		parser->options->key = KEY_NONE;
-	else
-		return false;
-	return true;
-}
-
 static bool set_next(struct parser *parser, struct text value)
 {
 	char *next = parser->options->next;
@@ -246,28 +219,36 @@ static bool set_next(struct parser *parser, struct text value)
 	return true;
 }
 
-static bool set_debug(struct parser *parser, struct text value)
-{
-	if (!is(value, "crash"))
-		return false;
-	parser->options->debug_crash = true;
-	return true;
-}
+#define WORDS(name, field, accepts, ...)                                                            \
+	{name, NULL, accepts, offsetof(struct options, field), {__VA_ARGS__}}
 
 static const struct option table[] = {
     {"console", set_console,
      "vga, none, com1 to com4 or a port like 0x3f8, these with a speed like ,115200 "
-     "(at most 2 ports)"},
-    {"boot", set_boot, "a BIOS drive like 0x80, or hd0 to hd127"},
-    {"cpus", set_cpus, "a number from 1"},
-    {"pool", set_pool, "a size like 64M (K, M, G)"},
-    {"apic", set_apic, "trap or direct"},
-    {"crash", set_crash, "reboot or halt"},
-    {"key", set_key, "acpi or none"},
-    {"next", set_next, "firmware or a path like \\EFI\\debian\\shimx64.efi"},
-    {"debug", set_debug, "crash"},
+     "(at most 2 ports)", 0, {NULL}},
+    {"boot", set_boot, "a BIOS drive like 0x80, or hd0 to hd127, with a partition like ,1", 0, {NULL}},
+    {"cpus", set_cpus, "a number from 1", 0, {NULL}},
+    {"pool", set_pool, "a size like 64M (K, M, G)", 0, {NULL}},
+    {"next", set_next, "firmware or a path like \\EFI\\debian\\shimx64.efi", 0, {NULL}},
+    WORDS("apic", apic, "auto, trap or direct", "auto", "trap", "direct"),
+    WORDS("crash", crash, "reboot or halt", "reboot", "halt"),
+    WORDS("key", key, "acpi, port or none", "acpi", "port", "none"),
+    WORDS("log", log, "first, all or quiet", "first", "all", "quiet"),
+    WORDS("mitigations", mitigations, "auto, all or off", "auto", "all", "off"),
+    WORDS("debug", debug, "none or crash", "none", "crash"),
 };
 _Static_assert(OPTION_COM_PORTS_MAX == 2, "the sentence says so");
+
+static bool set_word(struct options *options, const struct option *option, struct text value)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(option->words) && option->words[i]; i++) {
+		if (!is(value, option->words[i]))
+			continue;
+		memcpy((u8 *)options + option->at, &i, sizeof(i));
+		return true;
+	}
+	return false;
+}
 
 static const struct option *find_option(struct text name)
 {
@@ -291,9 +272,9 @@ static bool apply(struct parser *parser, struct text word, char *sentence)
 		hv_snprintf(
 		    sentence, SENTENCE_MAX,
 		    "Option '%.*s' is ignored: the options are console, boot, cpus, pool, "
-		    "apic, crash, key, next and debug.",
+		    "apic, crash, key, log, mitigations, next and debug.",
 		    quoted, word.at);
-	else if (!option->set(parser, value))
+	else if (!(option->set ? option->set(parser, value) : set_word(parser->options, option, value)))
 		hv_snprintf(sentence, SENTENCE_MAX, "Option '%.*s' is ignored: %s takes %s.",
 			    quoted, word.at, option->name, option->accepts);
 	else

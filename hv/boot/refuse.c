@@ -27,6 +27,7 @@ noreturn void refuse(const char *format, ...)
 	va_start(args, format);
 	hv_vsnprintf(sentence, sizeof(sentence), format, args);
 	va_end(args);
+	log_set_mode(LOG_MODE_FIRST);
 	hv_log("cannot start: %s.", sentence);
 	if (instead)
 		instead(sentence);

@@ -16,6 +16,13 @@ static char ring_bytes[LOG_RING_SIZE];
 static struct ring ring = {.bytes = ring_bytes, .size = LOG_RING_SIZE};
 static struct spinlock log_lock; /* guards the ring and the consoles */
 
+static enum log_mode mode; /* immutable once dom0 runs */
+
+void log_set_mode(enum log_mode new_mode)
+{
+	mode = new_mode;
+}
+
 static void log_args(const char *end, const char *format, va_list args)
 {
 	char line[PREFIX_SIZE + LOG_LINE_MAX + 1] = PREFIX;
@@ -36,7 +43,8 @@ static void log_args(const char *end, const char *format, va_list args)
 	}
 	spin_lock(&log_lock);
 	ring_write(&ring, line + PREFIX_SIZE, length - PREFIX_SIZE);
-	console_write(line, length);
+	if (mode != LOG_MODE_QUIET)
+		console_write(line, length);
 	spin_unlock(&log_lock);
 }
 
@@ -54,10 +62,10 @@ void hv_log_counted(u64 *count, const char *format, ...)
 	u64 now = __atomic_add_fetch(count, 1, __ATOMIC_RELAXED);
 	va_list args;
 
-	if (now > LOG_FIRST)
+	if (now > LOG_FIRST && mode != LOG_MODE_ALL)
 		return;
 	va_start(args, format);
-	log_args(now == LOG_FIRST ? " (further ones are only counted)" : "", format, args);
+	log_args(now == LOG_FIRST && mode != LOG_MODE_ALL ? " (further ones are only counted)" : "", format, args);
 	va_end(args);
 }
 

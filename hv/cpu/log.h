@@ -8,13 +8,20 @@
 #define LOG_RING_SIZE (64 * KIB)
 #define LOG_LINE_MAX  512
 
+enum log_mode {
+	LOG_MODE_FIRST, /* default: of what repeats, the first few lines */
+	LOG_MODE_ALL,	/* every line */
+	LOG_MODE_QUIET, /* as FIRST, and none on the consoles: `luvalley log` alone shows them */
+};
+void log_set_mode(enum log_mode mode);
+
 /* One line, without the newline; longer ones are cut. Lines of different CPUs do not interleave.
  * Safe on every CPU at any time except inside console_* itself. */
 void hv_log(const char *format, ...) PRINTF(1, 2);
 
 /*
- * For a line that dom0 can cause as often as it likes: each place where it stands logs the first few,
- * the last of which says so; the rest is only counted.
+ * For a line that dom0 can cause as often as it likes: unless told otherwise, each place where it stands logs the
+ * first few, the last of which says so; the rest is only counted.
  */
 #define LOG_FIRST 8u
 #define hv_log_first(...)                                                                          \

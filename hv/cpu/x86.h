@@ -96,18 +96,20 @@ static inline u64 rdtsc(void)
 	return (u64)high << 32 | low;
 }
 
-static inline void outb(u16 port, u8 value)
-{
-	__asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
-}
-
-static inline u8 inb(u16 port)
-{
-	u8 value;
-
-	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
-	return value;
-}
+#define DEFINE_PORT(letter, type)                                                                  \
+	static inline void out##letter(u16 port, type value)                                       \
+	{                                                                                          \
+		__asm__ volatile("out" #letter " %0, %1" : : "a"(value), "Nd"(port) : "memory");   \
+	}                                                                                          \
+	static inline type in##letter(u16 port)                                                    \
+	{                                                                                          \
+		type value;                                                                        \
+		__asm__ volatile("in" #letter " %1, %0" : "=a"(value) : "Nd"(port) : "memory");    \
+		return value;                                                                      \
+	}
+DEFINE_PORT(b, u8)
+DEFINE_PORT(w, u16)
+DEFINE_PORT(l, u32)
 
 /*
  * The index, or 0 where it is not below count, without a branch that could be mispredicted: for indices

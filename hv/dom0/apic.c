@@ -43,6 +43,12 @@ void dom0_apic_init(const struct virt_ops *ops, bool keep)
 	dom0_memory_writable(gpa(page.addr), false);
 }
 
+void dom0_apic_wake(const struct virt_ops *ops)
+{
+	if (!dom0_apic_mode())
+		dom0_apic_init(ops, keep_trap);
+}
+
 void dom0_apic_expect_firmware(u64 cr3)
 {
 	firmware_cr3 = align_down(cr3, PAGE_SIZE);

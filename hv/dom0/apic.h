@@ -16,6 +16,9 @@
  */
 void dom0_apic_init(const struct virt_ops *ops, bool keep);
 
+/* The other CPUs have lost their power, and this one's APIC its state: as in the beginning. */
+void dom0_apic_wake(const struct virt_ops *ops);
+
 /*
  * UEFI: the firmware that runs on under this CR3 starts CPUs of its own before the operating system does, and the
  * trap stays until the system has started them all. Boot CPU, once, before it runs dom0.

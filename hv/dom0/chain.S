@@ -44,9 +44,32 @@ chain_start:
 2:	movw $OFFSET(text_not_bootable), %si
 	cmpw $0xaa55, %es:0x7dfe
 	jne fail
+	movzbw OFFSET(data_partition), %bp
+	testw %bp, %bp
+	jz 4f
+	movw $0x7c00, %si /* out of the way, to where an MBR's own code would move it */
+	movw $0x0600, %di
+	movw $256, %cx
+	rep movsw %es:(%si), %es:(%di)
+	shlw $4, %bp
+	addw $0x07be - 16, %bp /* SS:BP: the partition's entry */
+	movl 8(%bp), %eax
+	movl %eax, OFFSET(packet_lba)
 	movb OFFSET(data_drive), %dl
-	xorw %si, %si
-	movw %si, %ds
+	movb $0x42, %ah /* extended read */
+	movw $OFFSET(packet), %si
+	int $0x13
+	movw $OFFSET(text_no_disk), %si
+	jc fail
+	movw $OFFSET(text_not_bootable), %si
+	cmpb $0, 4(%bp) /* its type: there is none */
+	je fail
+	cmpw $0xaa55, %es:0x7dfe
+	jne fail
+4:	movb OFFSET(data_drive), %dl
+	movw %bp, %si /* what a partition's boot sector gets: DS:SI */
+	xorw %ax, %ax
+	movw %ax, %ds
 	ljmp $0, $0x7c00
 
 fail:	lodsb
@@ -141,11 +164,18 @@ refuse:	movb $UNSUPPORTED, %ah
 	iretw
 
 	.balign 4
+packet: /* of INT 13h, AH=42h */
+	.byte 16, 0
+	.word 1 /* sectors */
+	.word 0x7c00, 0
+packet_lba:
+	.quad 0
+
 chain_data: /* struct chain_data */
 data_old:	.long 0
 data_serial:	.word 0
 data_drive:	.byte 0
-		.byte 0
+data_partition:	.byte 0
 data_below_16m:	.word 0
 data_above_16m:	.word 0
 data_extended:	.word 0

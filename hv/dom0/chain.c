@@ -14,7 +14,7 @@ struct PACKED chain_data { /* chain.S */
 	u32 old_int15;
 	u16 serial;
 	u8 drive;
-	u8 unused;
+	u8 partition; /* 1 to 4; 0: none */
 	u16 below_16m; /* KiB from 1 MiB to 16 MiB */
 	u16 above_16m; /* 64 KiB blocks from 16 MiB */
 	u16 extended;  /* KiB from 1 MiB */
@@ -67,7 +67,7 @@ static void describe_memory(struct chain_data *data, const struct mem_map *map)
 }
 
 bool chain_prepare(struct vcpu *vcpu, const struct low_memory *low, const struct mem_map *map,
-		   u8 drive, u16 serial_port)
+		   u8 drive, u8 partition, u16 serial_port)
 {
 	hpa_t stub = low_page(low, LOW_STUB);
 	u16 segment = (u16)(stub.addr >> 4);
@@ -80,6 +80,7 @@ bool chain_prepare(struct vcpu *vcpu, const struct low_memory *low, const struct
 	data->old_int15 = read_u32(IVT_INT15);
 	data->serial = serial_port;
 	data->drive = drive;
+	data->partition = partition;
 	describe_memory(data, map);
 
 	write_u32(IVT_INT15, (u32)segment << 16 | (u32)(chain_int15 - chain_start));

@@ -4,9 +4,11 @@
 #include "cpu/crash.h"
 #include "cpu/desc.h"
 #include "cpu/log.h"
+#include "cpu/smp.h"
 #include "dom0/apic.h"
 #include "dom0/memory.h"
 #include "dom0/policy.h"
+#include "dom0/sleep.h"
 #include "exit/run.h"
 #include "mem/page.h"
 #include "vm/guest.h"
@@ -26,7 +28,7 @@ bool launch_cpu_on(struct cpu *cpu, const struct virt_ops *vendor)
 	struct vcpu *vcpu;
 
 	vendor->cpu_on(cpu->host_save);
-	vcpu = page_alloc();
+	vcpu = cpu->vcpu ? cpu->vcpu : page_alloc();
 	if (!vcpu || !world_cpu_init(cpu))
 		return false;
 	vcpu->cpu = cpu;
@@ -88,6 +90,7 @@ static noreturn void stay_out(struct cpu *cpu, const char *why)
 		__asm__ volatile("cli; hlt");
 }
 
+/* Or the first after it had lost its power. */
 static void first_start(struct cpu *cpu)
 {
 	const char *wrong = ops->probe();
@@ -98,12 +101,32 @@ static void first_start(struct cpu *cpu)
 		stay_out(cpu, "the pool is too small");
 }
 
+/* The firmware has woken the boot CPU, and perhaps others; those wait for us as they did at boot. */
+static noreturn void wake(struct cpu *cpu)
+{
+	for (u32 i = 1; i < cpu_count; i++) {
+		cpu_slot(i)->sipi = CPU_NO_SIPI;
+		cpu_slot(i)->by_firmware = cpu_slot(i)->init = false;
+		__atomic_store_n(&cpu_slot(i)->state, CPU_ABSENT, __ATOMIC_RELEASE);
+	}
+	cpu->init = false;
+	cpu->pending = 0;
+	first_start(cpu);
+	dom0_apic_wake(ops);
+	smp_start_all();
+	vcpu_reset(cpu->vcpu);
+	sleep_resume(cpu->vcpu);
+	run(cpu);
+}
+
 void launch_ap(struct cpu *cpu)
 {
 	u32 sipi = __atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE);
 
 	desc_load();
-	if (!cpu->vcpu)
+	if (!cpu->index)
+		wake(cpu);
+	if (!cpu->vcpu || __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_ABSENT)
 		first_start(cpu);
 	else {
 		ops->cpu_on(cpu->host_save);

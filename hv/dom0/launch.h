@@ -13,8 +13,8 @@ bool launch_cpu_on(struct cpu *cpu, const struct virt_ops *ops);
 noreturn void launch_boot_cpu(struct cpu *cpu);
 
 /*
- * Where every other CPU comes from the trampoline (smp_entry_t): after our own start it waits; after
- * dom0's STARTUP it enters guest mode at the vector that dom0 sent.
+ * Where a CPU comes from the trampoline (smp_entry_t). The boot CPU: the firmware has woken it from S3. Another: after our
+ * own start it waits; after dom0's STARTUP it enters guest mode at the vector that dom0 sent.
  */
 void launch_ap(struct cpu *cpu);
 

@@ -6,36 +6,20 @@
 #include "lib/string.h"
 #include "mem/page.h"
 
-/* Linux's boot protocol, "32-bit boot protocol": these selectors, flat, in a GDT in memory. */
-#define BOOT_CS 0x10
-#define BOOT_DS 0x18
-
 #define CMDLINE_OFFSET 64 /* behind the GDT, in the same page */
 
+/* Linux's boot protocol, "32-bit boot protocol": vcpu_start_flat's selectors, in a GDT in memory. */
 static const u64 boot_gdt[] = {0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff};
-
-static struct segment flat(u16 selector, u16 attributes)
-{
-	return (struct segment){
-		.selector = selector,
-		.attributes = (u16)(attributes | SEGMENT_FLAT32),
-		.limit = 0xffffffff,
-	};
-}
 
 static void enter_kernel(struct vcpu *vcpu, u64 entry, hpa_t params, hpa_t gdt)
 {
 	struct vcpu_segments *s = &vcpu->segments;
 
 	vcpu_reset(vcpu);
-	for (u32 i = 0; i < SEG_LDTR; i++)
-		s->seg[i] = flat(BOOT_DS, SEGMENT_DATA);
-	s->seg[SEG_CS] = flat(BOOT_CS, SEGMENT_CODE);
+	vcpu_start_flat(vcpu, entry);
 	s->gdt_base = gdt.addr;
 	s->gdt_limit = sizeof(boot_gdt) - 1;
 	s->idt_limit = 0;
-	vcpu->control.cr0 = CR0_PE | CR0_ET;
-	vcpu->rip = entry;
 	vcpu->gpr[GPR_RSI] = params.addr;
 }
 

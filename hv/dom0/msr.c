@@ -16,7 +16,6 @@ typedef bool (*write_t)(struct vcpu *vcpu, u32 msr, u64 value);
 
 static bool read_efer(struct vcpu *vcpu, u32 msr, u64 *value)
 {
-	(void)msr;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	*value = vcpu->control.efer;
 	return true;
@@ -56,7 +55,6 @@ static bool write_efer(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	struct vcpu_control *c = &vcpu->control;
 
-	(void)msr;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	if (value & ~efer_bits)
 		return false;
@@ -71,33 +69,23 @@ static bool write_efer(struct vcpu *vcpu, u32 msr, u64 value)
 /* "SVM disabled and locked by the firmware" (APM 2 15.30.1). */
 static bool read_vm_cr(struct vcpu *vcpu, u32 msr, u64 *value)
 {
-	(void)vcpu;
-	(void)msr;
 	*value = VM_CR_SVMDIS | VM_CR_LOCK;
 	return true;
 }
 
 static bool read_zero(struct vcpu *vcpu, u32 msr, u64 *value)
 {
-	(void)vcpu;
-	(void)msr;
 	*value = 0;
 	return true;
 }
 
 static bool write_ignored(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	(void)vcpu;
-	(void)msr;
-	(void)value;
 	return true;
 }
 
 static bool write_refused(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	(void)vcpu;
-	(void)msr;
-	(void)value;
 	return false;
 }
 
@@ -105,8 +93,6 @@ static bool write_refused(struct vcpu *vcpu, u32 msr, u64 value)
  * unchanged patch level and says so. */
 static bool write_microcode(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	(void)msr;
-	(void)value;
 	hv_log_first("CPU %u: dom0's microcode update was not applied: load microcode before "
 		     "Luvalley",
 		     vcpu->cpu->index);
@@ -155,7 +141,6 @@ static bool write_apic_base(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	u64 now = rdmsr(MSR_APIC_BASE);
 
-	(void)vcpu;
 	if ((value ^ now) & ~APIC_BASE_FLAGS) {
 		hv_log_first("dom0 tried to move the local APIC (APIC_BASE = 0x%llx): #GP",
 			     (unsigned long long)value);
@@ -166,15 +151,12 @@ static bool write_apic_base(struct vcpu *vcpu, u32 msr, u64 value)
 
 static bool write_x2apic_icr(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	(void)msr;
 	return dom0_apic_write_icr64(vcpu, value);
 }
 
 /* "VMX disabled and locked by the firmware" (SDM 3C 24.7). */
 static bool read_feature_control(struct vcpu *vcpu, u32 msr, u64 *value)
 {
-	(void)vcpu;
-	(void)msr;
 	*value = FEATURE_CONTROL_LOCK;
 	return true;
 }
@@ -242,13 +224,11 @@ void dom0_msr_for_each(u32 vendor, void (*intercept)(u32 msr, bool read, bool wr
 
 static bool read_passed(struct vcpu *vcpu, u32 msr, u64 *value)
 {
-	(void)vcpu;
 	return rdmsr_safe(msr, value);
 }
 
 static bool write_passed(struct vcpu *vcpu, u32 msr, u64 value)
 {
-	(void)vcpu;
 	return wrmsr_safe(msr, value);
 }
 

@@ -10,6 +10,7 @@
 #include "dom0/launch.h"
 #include "dom0/memory.h"
 #include "dom0/msr.h"
+#include "dom0/port.h"
 #include "exit/instruction.h"
 #include "hypercall/dispatch.h"
 
@@ -34,7 +35,6 @@ static void invd(struct vcpu *vcpu)
 /* The vendor has done what there was to do. */
 static void nothing(struct vcpu *vcpu)
 {
-	(void)vcpu;
 }
 
 /* XCR0 is dom0's own but for guests' runs. VT-x has no way to let it have XSETBV (SDM 3C 26.1.2). */
@@ -71,7 +71,7 @@ const struct exit_policy dom0_policy = {
 	.on = {
 		[LUV_EXIT_CPUID] = dom0_cpuid_exit,
 		[LUV_EXIT_MSR] = dom0_msr_exit,
-		[LUV_EXIT_IO] = unexpected,
+		[LUV_EXIT_IO] = dom0_port_exit,
 		[LUV_EXIT_MEMORY] = dom0_memory_exit,
 		[LUV_EXIT_CALL] = hypercall_exit,
 		[LUV_EXIT_ILLEGAL] = illegal,
@@ -90,5 +90,6 @@ const struct exit_policy dom0_policy = {
 		[LUV_EXIT_ENTRY_FAILED] = unexpected,
 		[LUV_EXIT_OTHER] = unexpected,
 	},
+	.ports = dom0_ports,
 	.for_each_msr = dom0_msr_for_each,
 };

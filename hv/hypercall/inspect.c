@@ -10,6 +10,7 @@
 #include "mem/page.h"
 #include "mem/ram.h"
 #include "vm/virt_ops.h"
+#include "vm/world.h"
 
 static struct call_facts facts;
 
@@ -61,6 +62,8 @@ s64 call_query(struct vcpu *vcpu, const u64 argument[3])
 		return (s64)ram_touches();
 	case LUV_QUERY_HIDDEN_BASE:
 		return (s64)(facts.hidden_base / PAGE_SIZE);
+	case LUV_QUERY_MITIGATIONS:
+		return world_mitigations();
 	default:
 		return LUV_ERR_NOENT;
 	}
@@ -140,7 +143,6 @@ s64 call_cpu_statistics(struct vcpu *vcpu, const u64 argument[3])
 
 s64 call_debug_crash(struct vcpu *vcpu, const u64 argument[3])
 {
-	(void)argument;
 	if (!facts.may_crash)
 		return LUV_ERR_PERM;
 	crash("dom0 asked for it on CPU %u (debug=crash)", vcpu->cpu->index);

@@ -21,21 +21,37 @@ static struct spinlock lock;
 static struct session table[SESSIONS]; /* lock */
 static u64 openings;		       /* lock */
 static u32 secret[3];		       /* immutable after session_init */
-static bool secret_shown;	       /* immutable after session_init */
+static bool in_table, at_port;	       /* where it is; immutable after session_init */
 
-void session_init(bool has_key)
+void session_init(bool shown_in_table, bool shown_at_port)
 {
-	secret_shown = has_key;
+	in_table = shown_in_table;
+	at_port = shown_at_port;
 	for (u32 i = 0; i < ARRAY_SIZE(secret); i++)
 		secret[i] = (u32)random_u64();
 }
 
 void session_describe(struct luv_acpi_table *acpi)
 {
-	if (!secret_shown)
+	if (at_port)
+		acpi->flags |= LUV_ACPI_KEY_AT_PORT;
+	if (!in_table)
 		return;
 	acpi->flags |= LUV_ACPI_HAS_KEY;
 	memcpy(acpi->key, secret, sizeof(acpi->key));
+}
+
+bool session_key_is_at(u16 port)
+{
+	return at_port && port - LUV_KEY_PORT < sizeof(secret);
+}
+
+u32 session_key_read(u16 port)
+{
+	u32 at = port - LUV_KEY_PORT, value = UINT32_MAX;
+
+	memcpy(&value, (const u8 *)secret + at, min_u64(sizeof(value), sizeof(secret) - at));
+	return value;
 }
 
 u64 session_address_space(struct vcpu *vcpu)
@@ -82,7 +98,7 @@ static bool key_matches(const u64 key[3])
 
 	for (u32 i = 0; i < ARRAY_SIZE(secret); i++)
 		difference |= key[i] ^ secret[i];
-	return secret_shown && !difference;
+	return (in_table || at_port) && !difference;
 }
 
 s64 session_open(struct vcpu *vcpu, const u64 key[3])

@@ -10,8 +10,13 @@
 #include "luvalley/acpi.h"
 #include "vm/vcpu.h"
 
-/* Makes this boot's key; has_key: it is handed out at all. Once. */
-void session_init(bool has_key);
+/* Makes this boot's key, which is in the ACPI table, or behind LUV_KEY_PORT, or nowhere. Once. */
+void session_init(bool in_table, bool at_port);
+
+/* With the key at LUV_KEY_PORT: whether an access that begins at the port reads it, and the bytes from there on (FFh behind
+ * the last). */
+bool session_key_is_at(u16 port);
+u32 session_key_read(u16 port);
 
 /* Copies the key and the flags into the ACPI table. */
 void session_describe(struct luv_acpi_table *table);

@@ -182,7 +182,7 @@ bool host_map_firmware(hpa_t base, u64 size)
 
 		nested_lookup(&tables, gpa((DIRECT_BASE + page) & (BIT(48) - 1)), &leaf);
 		if (!leaf.access &&
-		    !map(DIRECT_BASE + page, hpa(page), PAGE_SIZE, NESTED_READ, CACHE_WB))
+		    !map(DIRECT_BASE + page, hpa(page), PAGE_SIZE, NESTED_READ | NESTED_WRITE, CACHE_WB))
 			return false;
 	}
 	return true;

@@ -21,8 +21,8 @@ hpa_t image_to_hpa(const void *at);
 bool host_map_cpu_slot(u32 index);
 
 /*
- * Makes [base, base+size) readable in the direct map: firmware's tables may lie in memory that is
- * neither RAM nor ACPI's. At boot only. False: out of pages.
+ * Puts [base, base+size) into the direct map: firmware's tables may lie in memory that is neither RAM nor
+ * ACPI's, and one of them is written to (dom0/sleep.c). At boot only. False: out of pages.
  */
 bool host_map_firmware(hpa_t base, u64 size);
 

@@ -10,6 +10,7 @@
 #include "svm/vmcb.h"
 #include "vm/guest.h"
 #include "vm/tag.h"
+#include "vm/world.h"
 
 #define INTERCEPT_1                                                                                \
 	(VMCB_INTERCEPT_1_INTR | VMCB_INTERCEPT_1_NMI | VMCB_INTERCEPT_1_SMI |                     \
@@ -101,6 +102,9 @@ void svm_guest_prepare(struct vcpu *vcpu)
 	/* With V_INTR_MASKING our IF at VMRUN decides whether a physical interrupt ends the guest
 	 * (APM 2 15.21.1); GIF keeps them from us. */
 	__asm__ volatile("sti" : : : "memory");
+	/* Empties the buffers that transient scheduler attacks (TSA) leak from, where the microcode can. */
+	if (world_mitigations() & LUV_MITIGATION_VERW)
+		__asm__ volatile("verw %0" : : "m"((const u16){0}) : "cc");
 	if (!tag_renew(vcpu, asid_count, vmcb->tlb_control != VMCB_TLB_KEEP,
 		       &vmcb->asid, &wrapped))
 		return;

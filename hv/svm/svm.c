@@ -23,7 +23,7 @@
 
 #define INTERCEPT_1                                                                                \
 	(VMCB_INTERCEPT_1_CPUID | VMCB_INTERCEPT_1_INVD | VMCB_INTERCEPT_1_INVLPGA |               \
-	 VMCB_INTERCEPT_1_MSR | VMCB_INTERCEPT_1_SHUTDOWN)
+	 VMCB_INTERCEPT_1_IO | VMCB_INTERCEPT_1_MSR | VMCB_INTERCEPT_1_SHUTDOWN)
 #define INTERCEPT_2                                                                                \
 	(VMCB_INTERCEPT_2_VMRUN | VMCB_INTERCEPT_2_VMMCALL | VMCB_INTERCEPT_2_VMLOAD |             \
 	 VMCB_INTERCEPT_2_VMSAVE | VMCB_INTERCEPT_2_STGI | VMCB_INTERCEPT_2_CLGI |                 \
@@ -96,7 +96,6 @@ static bool svm_startup_exits(void)
 
 static const struct nested_format *svm_nested_format(bool guest)
 {
-	(void)guest;
 	return cpuid(0x80000001, 0).edx & CPUID_80000001_EDX_PAGE1GB ? &npt_format : &npt_format_2m;
 }
 
@@ -114,10 +113,11 @@ static void intercept_msr(u32 msr, bool read, bool write)
 
 static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 {
-	struct vmcb *vmcb = page_alloc();
+	struct vmcb *vmcb = vcpu->vendor ? vcpu->vendor : page_alloc();
 
 	if (!vmcb)
 		return false;
+	memset(vmcb, 0, sizeof(*vmcb));
 	/* The boot CPU is first, and alone. */
 	if (!vcpu->cpu->index) {
 		vcpu->policy->for_each_msr(LUV_VENDOR_SVM, intercept_msr);
@@ -128,6 +128,7 @@ static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_INIT;
 	vmcb->intercept_2 = INTERCEPT_2;
 	vmcb->intercept_3 = INTERCEPT_3;
+	vmcb->iopm_base = image_to_hpa(vcpu->policy->ports).addr;
 	vmcb->msrpm_base = image_to_hpa(dom0_msrpm).addr;
 	vmcb->asid = TAG_DOM0;
 	vmcb->np_enable = 1;
@@ -552,7 +553,8 @@ static void svm_enter(struct vcpu *vcpu)
 /* GIF=1 lets INIT through; interrupts stay masked by IF, NMIs are ignored (cpu/desc.c). */
 static noreturn void svm_park(struct vcpu *vcpu)
 {
-	(void)vcpu;
+	/* S3 may take the power, and what is only in caches. */
+	wbinvd();
 	__asm__ volatile("stgi" : : : "memory");
 	for (;;)
 		__asm__ volatile("hlt" : : : "memory");
@@ -560,16 +562,12 @@ static noreturn void svm_park(struct vcpu *vcpu)
 
 static u64 svm_debugctl(struct vcpu *vcpu)
 {
-	(void)vcpu;
 	return rdmsr(MSR_DEBUGCTL);
 }
 
 /* Nothing depends on a control that a CPU may lack. */
 static void svm_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
 {
-	(void)leaf;
-	(void)subleaf;
-	(void)r;
 }
 
 static void svm_msr_pass(u32 msr)

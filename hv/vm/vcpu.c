@@ -92,3 +92,20 @@ void vcpu_start_at(struct vcpu *vcpu, u8 vector)
 	vcpu->rip = 0;
 	vcpu->dirty |= VCPU_SEGMENTS;
 }
+
+void vcpu_start_flat(struct vcpu *vcpu, u64 entry)
+{
+	struct vcpu_segments *s = &vcpu->segments;
+
+	for (u32 i = 0; i < SEG_LDTR; i++) {
+		u32 attributes = (i == SEG_CS ? SEGMENT_CODE : SEGMENT_DATA) | SEGMENT_FLAT32;
+
+		s->seg[i] = (struct segment){
+			.selector = i == SEG_CS ? 0x10 : 0x18,
+			.attributes = (u16)attributes,
+			.limit = 0xffffffff,
+		};
+	}
+	vcpu->control.cr0 = CR0_PE | CR0_ET;
+	vcpu->rip = entry;
+}

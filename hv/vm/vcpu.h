@@ -171,6 +171,9 @@ void vcpu_reset(struct vcpu *vcpu);
 /* The same after INIT, which keeps CR0.CD and NW, too. */
 void vcpu_init(struct vcpu *vcpu);
 
+/* After vcpu_reset: 32-bit protected mode without paging, CS 10h and the others 18h, flat. */
+void vcpu_start_flat(struct vcpu *vcpu, u64 entry);
+
 /* After vcpu_init: the state after a STARTUP IPI (APM 2 14.1.3): CS:IP = vector * 100h : 0. */
 void vcpu_start_at(struct vcpu *vcpu, u8 vector);
 

@@ -21,8 +21,8 @@ struct virt_ops {
 	const struct nested_format *(*nested_format)(bool guest);
 	/* Puts this CPU into root mode with host_save (a zeroed page) as the vendor's area. */
 	void (*cpu_on)(hpa_t host_save);
-	/* Gives the vCPU its control structure for dom0: everything passes but policy's
-	 * intercepts. False: out of pages. */
+	/* Gives the vCPU its control structure for dom0, or makes the one it has anew: everything passes but
+	 * policy's intercepts. False: out of pages. */
 	bool (*vcpu_create_dom0)(struct vcpu *vcpu);
 	/* The same for a guest: everything is intercepted but what the hardware switches. */
 	bool (*vcpu_create_guest)(struct vcpu *vcpu);

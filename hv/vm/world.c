@@ -38,30 +38,63 @@ static bool is_intel(void)
 	return cpuid(0, 0).ebx == 0x756e6547; /* "Genu" */
 }
 
+static enum mitigation_mode mitigation_mode;
+static u32 mitigations;
+
+void world_set_mitigations(enum mitigation_mode mode)
+{
+	mitigation_mode = mode;
+}
+
+bool world_mitigate(u32 which, bool can, bool needed)
+{
+	bool done = can && (mitigation_mode == MITIGATE_ALL || (mitigation_mode == MITIGATE_AUTO && needed));
+
+	mitigations |= done ? which : 0;
+	return done;
+}
+
+u32 world_mitigations(void)
+{
+	return mitigations;
+}
+
 /*
  * CPUs whose branch predictors do not keep a guest and the user process that runs it apart (VMSCAPE,
  * CVE-2025-40300): Zen to Zen 5, and nearly all of Intel's that have IBPB. dom0's kernel cannot know when its
  * process has run a guest.
  */
-static bool needs_ibpb(void)
+static bool wants_ibpb(void)
 {
 	u32 f = family();
 
 	if (is_intel())
-		return cpuid(7, 0).edx & BIT(26);
-	return cpuid(0x80000008, 0).ebx & BIT(12) &&
-	       (f == FAMILY_ZEN || f == FAMILY_HYGON || f == FAMILY_ZEN3 || f == FAMILY_ZEN5);
+		return world_mitigate(LUV_MITIGATION_IBPB, cpuid(7, 0).edx & BIT(26), true);
+	return world_mitigate(LUV_MITIGATION_IBPB, cpuid(0x80000008, 0).ebx & BIT(12),
+			      f == FAMILY_ZEN || f == FAMILY_HYGON || f == FAMILY_ZEN3 || f == FAMILY_ZEN5);
 }
 
 /* L1 terminal fault (CVE-2018-3646): a guest reads what is in the L1 data cache, by guest physical address. */
-static bool leaks_l1d(void)
+static bool wants_l1d_flush(void)
 {
 	u64 capabilities = 0;
 
 	if (cpuid(7, 0).edx & BIT(29))
 		rdmsr_safe(MSR_ARCH_CAPABILITIES, &capabilities);
-	return is_intel() && cpuid(7, 0).edx & BIT(28) &&
-	       !(capabilities & (ARCH_RDCL_NO | ARCH_SKIP_L1D_FLUSH));
+	return world_mitigate(LUV_MITIGATION_L1D, is_intel() && cpuid(7, 0).edx & BIT(28),
+			      !(capabilities & (ARCH_RDCL_NO | ARCH_SKIP_L1D_FLUSH)));
+}
+
+/* Intel's MDS and its kin, always; AMD's TSA where CPUID 80000021h has VERW_CLEAR, but not TSA_SQ_NO and TSA_L1_NO. */
+static void choose_verw(void)
+{
+	const u64 not_affected = BIT(1) | BIT(2);
+	struct cpuid id = {0};
+
+	if (cpuid(0x80000000, 0).eax >= 0x80000021)
+		id = cpuid(0x80000021, 0);
+	world_mitigate(LUV_MITIGATION_VERW, is_intel() || id.eax & BIT(5),
+		       is_intel() || (id.ecx & not_affected) != not_affected);
 }
 
 /* The CR4 bits that CPUID 1 and 7 announce (APM 2 3.1.3). */
@@ -113,11 +146,12 @@ void world_init(void)
 	has.spec_ctrl = sizes.ebx & (BIT(14) | BIT(15) | BIT(24));
 	if (is_intel()) /* IBRS and IBPB, STIBP, SSBD (SDM 2A CPUID) */
 		has.spec_ctrl = cpuid(7, 0).edx & (BIT(26) | BIT(27) | BIT(31));
-	has.ibpb = needs_ibpb();
+	has.ibpb = wants_ibpb();
+	choose_verw();
 	/* VT-x switches it by itself. */
 	has.debugctl = !is_intel();
 	has.counters = is_intel() && (cpuid(0xa, 0).eax & 0xff) >= 2;
-	has.l1d = leaks_l1d();
+	has.l1d = wants_l1d_flush();
 	has.limits = (struct state_limits){
 		.physical_bits = (u8)sizes.eax,
 		.cr4 = cr4_bits(),

@@ -9,6 +9,19 @@
 #include "vm/state.h"
 #include "vm/vcpu.h"
 
+enum mitigation_mode {
+	MITIGATE_AUTO, /* default: what this CPU needs */
+	MITIGATE_ALL,  /* all that this CPU can do */
+	MITIGATE_OFF,
+};
+
+/* Before anybody asks for one. */
+void world_set_mitigations(enum mitigation_mode mode);
+
+/* Whether LUV_MITIGATION_ `which` is to be done where the CPU can do it, and needs it; notes it for world_mitigations. */
+bool world_mitigate(u32 which, bool can, bool needed);
+u32 world_mitigations(void);
+
 /* What this machine has to switch; once, on the boot CPU. */
 void world_init(void);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * u32 vmx_run(struct vcpu *vcpu, bool launched, const u32 *pending, u32 known), vmx_run_guest: one trip into dom0, into a guest.
+ * u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known), vmx_run_guest: one trip into dom0, into a guest.
+ * Flags: bit 0, the VMCS is launched; bit 1, VERW before a guest.
  * The vCPU's VMCS is current, and its HOST_RIP is vmx_exit or vmx_exit_guest. RDI points at the guest's general
  * registers in encoding order; RSP travels in the VMCS. Returns RUN_ (vmx.c):
  *   0  it ran and has exited
@@ -30,9 +31,12 @@
 	jne 5f
 	.if \guest
 	/* Empties the buffers that MDS and its kin leak from, where the microcode can. */
+	testl $2, %esi
+	jz 8f
 	verw no_selector(%rip)
+8:
 	.endif
-	testl %esi, %esi
+	testl $1, %esi
 	movq 0x00(%rdi), %rax
 	movq 0x08(%rdi), %rcx
 	movq 0x10(%rdi), %rdx

@@ -16,6 +16,7 @@
 	F(HOST_FS_SELECTOR, 0x0c08)                                                                \
 	F(HOST_GS_SELECTOR, 0x0c0a)                                                                \
 	F(HOST_TR_SELECTOR, 0x0c0c)                                                                \
+	F(IO_BITMAP_A, 0x2000) /* and B */                                                         \
 	F(MSR_BITMAPS, 0x2004)                                                                     \
 	F(TSC_OFFSET, 0x2010)                                                                      \
 	F(VIRTUAL_APIC_ADDRESS, 0x2012)                                                            \
@@ -119,6 +120,7 @@ enum vmcs_field { VMCS_FIELDS(VMCS_FIELD_ENUM) };
 #define PRIMARY_TPR_SHADOW	 BIT(21)
 #define PRIMARY_NMI_WINDOW	 BIT(22)
 #define PRIMARY_IO		 BIT(24)
+#define PRIMARY_IO_BITMAPS	 BIT(25)
 #define PRIMARY_MSR_BITMAPS	 BIT(28)
 #define PRIMARY_MONITOR		 BIT(29)
 #define PRIMARY_SECONDARY	 BIT(31)

@@ -14,6 +14,7 @@
 #include "vm/guest.h"
 #include "vm/tag.h"
 #include "vm/virt_ops.h"
+#include "vm/world.h"
 #include "vmx/bochs.h"
 #include "vmx/capability.h"
 #include "vmx/check.h"
@@ -36,8 +37,11 @@ enum run {
 	RUN_PENDING,
 };
 
-u32 vmx_run(struct vcpu *vcpu, bool launched, const u32 *pending, u32 known);
-u32 vmx_run_guest(struct vcpu *vcpu, bool launched, const u32 *pending, u32 known);
+#define RUN_LAUNCHED BIT(0)
+#define RUN_VERW     BIT(1)
+
+u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known);
+u32 vmx_run_guest(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known);
 extern const u8 vmx_exit[], vmx_exit_guest[];
 
 /* One for all of dom0's vCPUs; filled before the first runs. */
@@ -93,7 +97,8 @@ static const char *vmx_probe(void)
 	if (missing)
 		return missing;
 	bochs_detect();
-	ept_init(vmx_has.ept_1g, vmx_has.ept_dirty, has_multihit());
+	ept_init(vmx_has.ept_1g, vmx_has.ept_dirty,
+		 world_mitigate(LUV_MITIGATION_SMALL_PAGES, true, has_multihit()));
 	return NULL;
 }
 
@@ -155,15 +160,16 @@ static void write_host_state(const u8 *exit)
 struct vmx *vmx_create(struct vcpu *vcpu)
 {
 	const struct vmx_controls *controls = vcpu->guest ? &vmx_has.guest : &vmx_has.dom0;
-	struct vmx *x = page_alloc();
-	u32 *vmcs = page_alloc();
+	struct vmx *x = vcpu->vendor ? vcpu->vendor : page_alloc();
+	void *vmcs = x && x->vmcs.addr ? hpa_to_virt(x->vmcs) : page_alloc();
 
 	if (!x || !vmcs) {
 		if (x)
 			page_free(x);
 		return NULL;
 	}
-	*vmcs = vmx_has.revision;
+	memset(x, 0, sizeof(*x));
+	*(u32 *)vmcs = vmx_has.revision;
 	x->vmcs = virt_to_hpa(vmcs);
 	x->primary = controls->primary;
 	x->flush = true;
@@ -202,6 +208,8 @@ static bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 	vmcs_write(CR0_MASK, x->cr0_mask);
 	vmcs_write(CR4_MASK, x->cr4_mask);
 	vmcs_write(VPID, x->vpid);
+	vmcs_write(IO_BITMAP_A, image_to_hpa(vcpu->policy->ports).addr);
+	vmcs_write(IO_BITMAP_A + VMCS_FIELD_STEP, image_to_hpa(vcpu->policy->ports).addr + PAGE_SIZE);
 	vmcs_write(MSR_BITMAPS, image_to_hpa(dom0_bitmap).addr);
 	vmcs_write(GUEST_PAT, rdmsr(MSR_PAT));
 	vcpu->active = true;
@@ -694,6 +702,11 @@ static u32 enter_dom0(struct vcpu *vcpu)
 	return answer;
 }
 
+static u32 guest_run_flags(const struct vmx *x)
+{
+	return (u32)(x->launched | (world_mitigations() & LUV_MITIGATION_VERW ? RUN_VERW : 0));
+}
+
 static void vmx_enter(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
@@ -706,7 +719,7 @@ static void vmx_enter(struct vcpu *vcpu)
 			flush(x);
 		if (vcpu->guest)
 			write_entry(vcpu);
-		answer = vcpu->guest ? vmx_run_guest(vcpu, x->launched, &vcpu->cpu->pending, 0)
+		answer = vcpu->guest ? vmx_run_guest(vcpu, guest_run_flags(x), &vcpu->cpu->pending, 0)
 				     : enter_dom0(vcpu);
 		if (answer == RUN_EXITED)
 			exited(vcpu);
@@ -729,6 +742,8 @@ static void vmx_enter(struct vcpu *vcpu)
  */
 static void vmx_park(struct vcpu *vcpu)
 {
+	/* S3 may take the power, and what is only in caches. */
+	wbinvd();
 	/* Nothing can be injected then, and nothing waits: as after a real INIT. */
 	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {

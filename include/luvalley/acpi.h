@@ -20,11 +20,16 @@ struct luv_acpi_table {
 	char creator_id[4];
 	uint32_t creator_revision;
 	uint32_t abi_version; /* LUV_ABI_VERSION */
-	uint32_t flags;	      /* LUV_ACPI_HAS_KEY */
+	uint32_t flags;	      /* LUV_ACPI_HAS_KEY, LUV_ACPI_KEY_AT_PORT */
 	uint32_t key[3];      /* what session open takes; zero without LUV_ACPI_HAS_KEY */
 } __attribute__((packed));
 _Static_assert(sizeof(struct luv_acpi_table) == 56, "struct luv_acpi_table");
 
-#define LUV_ACPI_HAS_KEY 1u
+#define LUV_ACPI_HAS_KEY     1u
+#define LUV_ACPI_KEY_AT_PORT 2u /* its 12 bytes are what IN reads from LUV_KEY_PORT on */
+
+/* 12 ports among those where a PC has no device, and PCI places none. */
+#define LUV_KEY_PORT  0x1a0u
+#define LUV_KEY_PORTS 12u
 
 #endif

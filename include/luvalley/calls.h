@@ -101,7 +101,13 @@ enum luv_query {
 	LUV_QUERY_APIC_MODE = 8,     /* 0 direct, 1 trap */
 	LUV_QUERY_HIDDEN_TOUCHES = 9, /* pages of hidden memory that dom0 has touched */
 	LUV_QUERY_HIDDEN_BASE = 10,   /* the hidden range's first page number (address / 4096) */
+	LUV_QUERY_MITIGATIONS = 11,   /* LUV_MITIGATION_: what is done around every guest */
 };
+
+#define LUV_MITIGATION_IBPB	   1u /* branch predictors, behind a guest */
+#define LUV_MITIGATION_L1D	   2u /* the L1 data cache, before RUN */
+#define LUV_MITIGATION_VERW	   4u /* the CPU's buffers, before each entry */
+#define LUV_MITIGATION_SMALL_PAGES 8u /* what a guest executes is mapped by 4 KiB pages */
 
 enum luv_vendor {
 	LUV_VENDOR_SVM = 0,

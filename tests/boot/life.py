@@ -58,6 +58,25 @@ def one_cpu_first(trial):
     expect(after["cpus_in_dom0"] == 2 and after["cpus"][1]["exits"]["cpuid"] >= 1000, f"{after['cpus']}")
 
 
+@check("suspend to RAM and back, twice, with a guest running: every CPU is held again, and the guest lives",
+       """exec 2>/dev/null
+       echo '['; luvalley status --json
+       guest-tests --seconds 12 'state: one guest' >/tmp/guest & guest=$!
+       for i in 1 2; do
+           sleep 1; monitor after 5 system_wakeup; echo mem >/sys/power/state || exit 1
+       done
+       wait $guest || exit 2
+       for cpu in $(seq 0 $(($(nproc) - 1))); do echo ,; cpu spin $cpu 1000; done
+       echo ,; luvalley status --json; echo ']'""")
+def suspended(trial):
+    before, *_, after = trial.json()
+    expect(after["cpus_in_dom0"] == trial.case.cpus, f"{after['cpus_in_dom0']} CPUs are in dom0")
+    expect(after["apic"] == before["apic"], f"the APIC mode was {before['apic']} and is {after['apic']}")
+    for then, now in zip(before["cpus"], after["cpus"]):
+        expect(now["starts"] == then["starts"] + 2, f"CPU {now['cpu']} was started {now['starts']} times: {after}")
+        expect(now["exits"]["cpuid"] >= then["exits"]["cpuid"] + 1000, f"CPU {now['cpu']} escaped: {after}")
+
+
 def kernel_of(boot, cmdline):
     """This boot's kernel was started with such a command line."""
     return check(f"boot {boot} is another kernel's", "cat /proc/cmdline")(

@@ -46,19 +46,22 @@ static void test_defaults(void **unused)
 		assert_int_equal(o.com_count, 1);
 		assert_int_equal(o.com[0].port, 0x3f8);
 		assert_int_equal(o.com[0].baud, 115200);
-		assert_false(o.boot_drive_set || o.debug_crash);
+		assert_false(o.boot_drive_set || o.boot_partition);
 		assert_int_equal(o.cpus, 0);
 		assert_int_equal(o.pool, 0);
 		assert_int_equal(o.apic, APIC_MODE_DEFAULT);
 		assert_int_equal(o.crash, CRASH_REBOOT);
 		assert_int_equal(o.key, KEY_ACPI);
+		assert_int_equal(o.log, LOG_MODE_FIRST);
+		assert_int_equal(o.mitigations, MITIGATE_AUTO);
+		assert_int_equal(o.debug, DEBUG_NONE);
 	}
 }
 
 static void test_everything_at_once(void **unused)
 {
 	struct options o = parse(" console=com2,9600  console=0xe010 boot=0x81 cpus=3 pool=64M "
-				 "apic=trap crash=halt key=none debug=crash");
+				 "apic=trap crash=halt key=none debug=crash log=quiet mitigations=all");
 
 	(void)unused;
 	assert_int_equal(complaints, 0);
@@ -74,7 +77,9 @@ static void test_everything_at_once(void **unused)
 	assert_int_equal(o.apic, APIC_MODE_TRAP);
 	assert_int_equal(o.crash, CRASH_HALT);
 	assert_int_equal(o.key, KEY_NONE);
-	assert_true(o.debug_crash);
+	assert_int_equal(o.debug, DEBUG_CRASH);
+	assert_int_equal(o.log, LOG_MODE_QUIET);
+	assert_int_equal(o.mitigations, MITIGATE_ALL);
 }
 
 static void test_the_last_counts(void **unused)
@@ -100,6 +105,17 @@ static void test_the_last_counts(void **unused)
 	assert_int_equal(o.com[1].port, 0x3e8);
 	assert_int_equal(o.com[1].baud, 1);
 
+	o = parse("boot=hd3,4 log=all mitigations=off key=port apic=trap apic=auto debug=crash debug=none");
+	assert_int_equal(o.boot_drive, 0x83);
+	assert_int_equal(o.boot_partition, 4);
+	assert_int_equal(o.log, LOG_MODE_ALL);
+	assert_int_equal(o.mitigations, MITIGATE_OFF);
+	assert_int_equal(o.key, KEY_PORT);
+	assert_int_equal(o.apic, APIC_MODE_DEFAULT);
+	assert_int_equal(o.debug, DEBUG_NONE);
+	assert_int_equal(parse("boot=0x80,1 boot=hd1").boot_partition, 0);
+	assert_int_equal(complaints, 0);
+
 	o = parse("console=none");
 	assert_int_equal(o.com_count + o.console_vga, 0);
 	o = parse("pool=3K");
@@ -117,10 +133,10 @@ static const char *const bad[] = {
 	"console=com1,115201", "console=com1,9600,8", "console=0x", "console=0x0",
 	"console=0xfff9", "console=0x1000003f8", "console=3f8", "console=vga,9600", "boot",
 	"boot=", "boot=0x100", "boot=128", "boot=0xg0", "boot=hd", "boot=hd128", "boot=hd-1",
-	"boot=cd0", "cpus", "cpus=", "cpus=0", "cpus=-1", "cpus=4294967296",
+	"boot=cd0", "boot=hd0,", "boot=hd0,0", "boot=hd0,5", "boot=hd0,x", "boot=hd0,1,2", "boot=,1", "cpus", "cpus=", "cpus=0", "cpus=-1", "cpus=4294967296",
 	"cpus=99999999999999999999999", "cpus=2x", "pool=", "pool=M", "pool=0", "pool=64T",
 	"pool=64MM", "pool=17179869184G", "pool=18446744073709551616", "pool=-1", "apic=",
-	"apic=on", "apic=trapp", "crash=", "crash=no", "key=port", "key=", "debug=", "debug=x",
+	"apic=on", "apic=trapp", "crash=", "crash=no", "key=ports", "log", "log=", "log=no", "log=quiets", "mitigations=", "mitigations=on", "key=", "debug=", "debug=x",
 	"Console=vga", "apic=TRAP", "consol=vga", "apic=trap=direct",
 };
 
@@ -173,7 +189,7 @@ static void test_random_lines(void **unused)
 {
 	static const char good[] =
 	    "console=com1,9600 boot=hd3 cpus=4 pool=16M apic=trap key=none "
-	    "console=0x2f8 crash=halt debug=crash";
+	    "console=0x2f8 crash=halt debug=crash log=all mitigations=off";
 	u64 state = 3;
 
 	(void)unused;

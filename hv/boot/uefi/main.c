@@ -95,7 +95,7 @@ static void use_screen(void)
 
 static void tell_application(void)
 {
-	session_init(start.options.key != KEY_NONE);
+	start_open_ports();
 	firmware_describe_luvy(&handoff->luvy);
 	if (!start.has_acpi)
 		hv_log("no usable ACPI tables: dom0 finds no table LUVY, so its root has no key");
