@@ -293,6 +293,7 @@ void start_answer_calls(void)
 {
 	const struct call_facts facts = {
 		.apic_mode = dom0_apic_mode,
+		.set_apic_mode = dom0_apic_set_mode,
 		.hidden_base = start.place.base,
 		.may_crash = start.options.debug == DEBUG_CRASH,
 	};
@@ -334,10 +335,12 @@ static void prepare_dom0(struct vcpu *vcpu, u64 rsdp)
 }
 
 /* Without the trap dom0 could start a CPU that is not ours, outside guest mode. */
-bool start_keeps_apic_trap(void)
+void start_trap_apic(void)
 {
-	return start.options.apic == APIC_MODE_TRAP || start.listed_cpus != cpu_count ||
-	       (start.options.apic == APIC_MODE_DEFAULT && !start.ops->init_exits());
+	bool keep = start.options.apic == APIC_MODE_TRAP ||
+		    (start.options.apic == APIC_MODE_DEFAULT && !start.ops->init_exits());
+
+	dom0_apic_init(start.ops, keep, start.listed_cpus != cpu_count);
 }
 
 /* On the boot CPU's own stack, in the final place. */
@@ -351,7 +354,7 @@ static void main_on_cpu_stack(void)
 	edit_memory_map();
 	world_init();
 	start_check_pages(launch_cpu_on(cpu, start.ops));
-	dom0_apic_init(start.ops, start_keeps_apic_trap());
+	start_trap_apic();
 	start_other_cpus();
 	rsdp = show_tables();
 	start_answer_calls();

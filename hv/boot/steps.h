@@ -46,7 +46,7 @@ void start_install_trampoline(void);
 void start_say_what_is_ours(u32 cpus);
 void start_open_ports(void); /* the key, where it is behind ports, and the ports of sleep */
 void start_answer_calls(void);
-bool start_keeps_apic_trap(void);
+void start_trap_apic(void);
 
 /* Refuses where the pool was too small. */
 void start_check_pages(bool enough);

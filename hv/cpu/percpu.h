@@ -17,6 +17,7 @@ struct vcpu;
 
 enum cpu_state {
 	CPU_ABSENT,  /* in the MADT, has not come up */
+	CPU_ARRIVED, /* in our code, not yet ready */
 	CPU_FIRMWARE, /* UEFI: as the firmware left it, until the first STARTUP */
 	CPU_WAITING, /* in root mode, halted until dom0 starts it */
 	CPU_IN_DOM0, /* runs dom0 in guest mode */

@@ -87,18 +87,20 @@ static void send_to_absent(u32 low)
 	}
 }
 
-/* SDM 3A 8.4.4.1 gives the order; its 10 ms after INIT are for CPUs older than any that has
- * hardware virtualization. */
+/*
+ * SDM 3A 8.4.4.1 gives the order; its 10 ms after INIT are for CPUs older than any that has hardware virtualization. Those
+ * that did not arrive are started again: SeaBIOS, waking up, lets them run into the void, and QEMU may lose one INIT of two.
+ */
 u32 smp_start_all(void)
 {
-	if (cpu_count == 1)
-		return 0;
-	send_to_absent(ICR_INIT_ASSERT);
-	delay_us(200);
-	send_to_absent(ICR_STARTUP | startup_vector);
-	delay_us(200);
-	send_to_absent(ICR_STARTUP | startup_vector);
-	for (u32 ms = 0; ms < 1000 && count_waiting() < cpu_count - 1; ms++)
-		delay_us(1000);
+	for (u32 tries = 0; tries < 3 && count_waiting() < cpu_count - 1; tries++) {
+		send_to_absent(ICR_INIT_ASSERT);
+		delay_us(200);
+		send_to_absent(ICR_STARTUP | startup_vector);
+		delay_us(200);
+		send_to_absent(ICR_STARTUP | startup_vector);
+		for (u32 ms = 0; ms < 400 && count_waiting() < cpu_count - 1; ms++)
+			delay_us(1000);
+	}
 	return count_waiting();
 }

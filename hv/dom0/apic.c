@@ -18,10 +18,11 @@
 #define BOOT_CPU 0u
 
 static hpa_t page;	/* immutable after dom0_apic_init */
-static bool keep_trap;	/* immutable after dom0_apic_init */
+static bool keep_trap;	/* trap_lock once dom0 runs */
+static bool has_foreign; /* CPUs that are not ours; immutable after dom0_apic_init */
 static u64 firmware_cr3; /* immutable; 0: no firmware runs in guest mode */
 static bool reached;	/* immutable after dom0_apic_init: a STARTUP reaches a CPU in guest mode */
-static bool trapped;	/* atomic; cleared once, under trap_lock */
+static bool trapped;	/* atomic; written under trap_lock */
 /* Between the trap's end and a CPU's decision to wait for STARTUP again. */
 static struct spinlock trap_lock;
 
@@ -30,23 +31,26 @@ static struct {
 	u32 ldr, dfr;
 } logical[CPU_MAX];
 
-void dom0_apic_init(const struct virt_ops *ops, bool keep)
+/* trap_lock is held, or this CPU is alone. */
+static void set_trap(const struct virt_ops *ops, bool on)
+{
+	__atomic_store_n(&trapped, on, __ATOMIC_RELEASE);
+	dom0_memory_writable(gpa(page.addr), !on);
+	ops->msr_write_exits(MSR_X2APIC_ICR, on);
+}
+
+void dom0_apic_init(const struct virt_ops *ops, bool keep, bool foreign)
 {
 	page = apic_page();
-	keep_trap = keep;
+	keep_trap = keep || foreign;
+	has_foreign = foreign;
 	reached = ops->startup_exits();
-	if (reached && !keep) {
-		ops->msr_pass(MSR_X2APIC_ICR);
-		return;
-	}
-	trapped = true;
-	dom0_memory_writable(gpa(page.addr), false);
+	set_trap(ops, !reached || keep_trap);
 }
 
 void dom0_apic_wake(const struct virt_ops *ops)
 {
-	if (!dom0_apic_mode())
-		dom0_apic_init(ops, keep_trap);
+	set_trap(ops, !reached || keep_trap);
 }
 
 void dom0_apic_expect_firmware(u64 cr3)
@@ -90,15 +94,27 @@ static bool all_in_dom0(void)
 void dom0_apic_cpu_started(struct cpu *cpu)
 {
 	read_logical(cpu->index);
-	if (keep_trap)
-		return;
 	spin_lock(&trap_lock);
-	if (dom0_apic_mode() && all_in_dom0()) {
-		__atomic_store_n(&trapped, false, __ATOMIC_RELEASE);
-		dom0_memory_writable(gpa(page.addr), true);
-		cpu->vcpu->ops->msr_pass(MSR_X2APIC_ICR);
-	}
+	if (!keep_trap && dom0_apic_mode() && all_in_dom0())
+		set_trap(cpu->vcpu->ops, false);
 	spin_unlock(&trap_lock);
+}
+
+/* What this CPU caches of the page's and the ICR's rights goes; so does what it knew of its logical IDs. */
+s64 dom0_apic_set_mode(struct vcpu *vcpu, bool trap)
+{
+	if (reached)
+		return LUV_ERR_NOENT;
+	if (!trap && has_foreign)
+		return LUV_ERR_BUSY;
+	spin_lock(&trap_lock);
+	keep_trap = trap;
+	if (trap && !dom0_apic_mode())
+		set_trap(vcpu->ops, true);
+	spin_unlock(&trap_lock);
+	dom0_apic_cpu_started(vcpu->cpu);
+	vcpu->dirty |= VCPU_FLUSH;
+	return 0;
 }
 
 static struct apic_identity identity(u32 index)

@@ -11,10 +11,10 @@
 #include "vm/vcpu.h"
 
 /*
- * Traps writes to the APIC page, where STARTUPs do not exit. keep: for ever, as where dom0 may learn of CPUs that are not ours; else
- * until every CPU runs dom0. Boot CPU, once.
+ * Traps writes to the APIC page, where STARTUPs do not exit, until every CPU runs dom0. keep: for ever, or until dom0 wishes
+ * otherwise. foreign: for ever, since dom0 may learn of CPUs that are not ours. Boot CPU, once.
  */
-void dom0_apic_init(const struct virt_ops *ops, bool keep);
+void dom0_apic_init(const struct virt_ops *ops, bool keep, bool foreign);
 
 /* The other CPUs have lost their power, and this one's APIC its state: as in the beginning. */
 void dom0_apic_wake(const struct virt_ops *ops);
@@ -30,6 +30,9 @@ bool dom0_apic_traps(gpa_t at);
 
 /* 0 direct, 1 trap (LUV_QUERY_APIC_MODE). */
 u32 dom0_apic_mode(void);
+
+/* LUV_CALL_APIC_MODE on this CPU. */
+s64 dom0_apic_set_mode(struct vcpu *vcpu, bool trap);
 
 /* A write exit in the page. */
 void dom0_apic_write(struct vcpu *vcpu);

@@ -84,8 +84,8 @@ static void abandon_guest(struct cpu *cpu)
 /* A CPU that cannot run us stays CPU_ABSENT: dom0's INIT and STARTUP never reach it. */
 static noreturn void stay_out(struct cpu *cpu, const char *why)
 {
-	__atomic_store_n(&cpu->state, CPU_ABSENT, __ATOMIC_RELEASE);
 	hv_log("CPU %u is not used: %s", cpu->index, why);
+	__atomic_store_n(&cpu->state, CPU_ABSENT, __ATOMIC_RELEASE);
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
@@ -126,9 +126,10 @@ void launch_ap(struct cpu *cpu)
 	desc_load();
 	if (!cpu->index)
 		wake(cpu);
-	if (!cpu->vcpu || __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_ABSENT)
+	if (!cpu->vcpu || __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_ABSENT) {
+		__atomic_store_n(&cpu->state, CPU_ARRIVED, __ATOMIC_RELEASE);
 		first_start(cpu);
-	else {
+	} else {
 		ops->cpu_on(cpu->host_save);
 		ASSERT(world_cpu_init(cpu));
 		abandon_guest(cpu);

@@ -9,6 +9,7 @@ s64 call_query(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_log_read(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_cpu_statistics(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_debug_crash(struct vcpu *vcpu, const u64 argument[3]);
+s64 call_apic_mode(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_vm_create(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_vm_destroy(struct vcpu *vcpu, const u64 argument[3]);
 s64 call_slot_set(struct vcpu *vcpu, const u64 argument[3]);
@@ -32,9 +33,10 @@ s64 call_lapic_access(struct vcpu *caller, const u64 argument[3]);
 /* The policy of guests' vCPUs. */
 const struct exit_policy *call_guest_policy(void);
 
-/* What call_query and call_debug_crash cannot know by themselves; set once at boot. */
+/* What the calls of inspect.c cannot know by themselves; set once at boot. */
 struct call_facts {
 	u32 (*apic_mode)(void);
+	s64 (*set_apic_mode)(struct vcpu *vcpu, bool trap);
 	u64 hidden_base;
 	bool may_crash; /* debug=crash */
 };

@@ -45,6 +45,7 @@ static const struct call calls[LUV_CALL_COUNT] = {
 	[LUV_CALL_LAPIC_READ] = {call_lapic_read, false},
 	[LUV_CALL_LAPIC_WRITE] = {call_lapic_write, false},
 	[LUV_CALL_LAPIC_ACCESS] = {call_lapic_access, false},
+	[LUV_CALL_APIC_MODE] = {call_apic_mode, true},
 };
 
 static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])

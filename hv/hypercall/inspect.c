@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The calls that look at the hypervisor: query, log, statistics; and the one that tests its end. */
+/* The calls on the hypervisor itself: query, log, statistics, the APIC's mode; and the one that tests its end. */
 #include "cpu/crash.h"
 #include "cpu/log.h"
 #include "cpu/x86.h"
@@ -139,6 +139,11 @@ s64 call_cpu_statistics(struct vcpu *vcpu, const u64 argument[3])
 		statistics.exits[i] =
 			vcpu_of_cpu ? __atomic_load_n(&vcpu_of_cpu->exits[i], __ATOMIC_RELAXED) : 0;
 	return argument_write(vcpu, argument[1], &statistics, sizeof(statistics));
+}
+
+s64 call_apic_mode(struct vcpu *vcpu, const u64 argument[3])
+{
+	return argument[1] > 1 ? LUV_ERR_INVAL : facts.set_apic_mode(vcpu, argument[1]);
 }
 
 s64 call_debug_crash(struct vcpu *vcpu, const u64 argument[3])

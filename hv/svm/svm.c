@@ -533,7 +533,7 @@ static void svm_enter(struct vcpu *vcpu)
 
 	vmcb->tlb_control = VMCB_TLB_KEEP;
 	vmcb->clean = VMCB_CLEAN_ALL;
-	/* The map may have changed: this exit may have been one too many (msr_pass). */
+	/* The map may have changed: this exit may have been one too many (msr_write_exits). */
 	if (vmcb->exit_code == VMEXIT_MSR)
 		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
 	vcpu->valid = 0;
@@ -570,9 +570,10 @@ static void svm_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
 {
 }
 
-static void svm_msr_pass(u32 msr)
+static void svm_msr_write_exits(u32 msr, bool exits)
 {
 	msrpm_pass(dom0_msrpm, msr);
+	msrpm_intercept(dom0_msrpm, msr, false, exits);
 }
 
 static void svm_take_init(void)
@@ -607,6 +608,6 @@ const struct virt_ops svm_ops = {
 	.cpuid = svm_cpuid,
 	.enter = svm_enter,
 	.park = svm_park,
-	.msr_pass = svm_msr_pass,
+	.msr_write_exits = svm_msr_write_exits,
 	.take_init = svm_take_init,
 };

@@ -49,9 +49,9 @@ struct virt_ops {
 	u64 (*debugctl)(struct vcpu *vcpu);
 	/* Takes away from what the CPU answers dom0 what guest mode cannot do here. */
 	void (*cpuid)(u32 leaf, u32 subleaf, struct cpuid *r);
-	/* From now on dom0's accesses to the MSR need not exit any more: each CPU stops with them at
-	 * its next such exit. */
-	void (*msr_pass)(u32 msr);
+	/* From now on dom0's writes to the MSR exit, or need not any more: each CPU learns of it at its next
+	 * such exit, or by VCPU_FLUSH. */
+	void (*msr_write_exits)(u32 msr, bool exits);
 	/* Takes an INIT that an exit reported and left pending. */
 	void (*take_init)(void);
 };

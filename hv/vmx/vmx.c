@@ -756,9 +756,9 @@ static void vmx_park(struct vcpu *vcpu)
 		__asm__ volatile("hlt" : : : "memory");
 }
 
-static void vmx_msr_pass(u32 msr)
+static void vmx_msr_write_exits(u32 msr, bool exits)
 {
-	msr_bitmap_set(dom0_bitmap, msr, true, true, false);
+	msr_bitmap_set(dom0_bitmap, msr, false, true, exits);
 }
 
 /* It was used up by the exit. */
@@ -805,6 +805,6 @@ const struct virt_ops vmx_ops = {
 	.cpuid = vmx_cpuid,
 	.enter = vmx_enter,
 	.park = vmx_park,
-	.msr_pass = vmx_msr_pass,
+	.msr_write_exits = vmx_msr_write_exits,
 	.take_init = vmx_take_init,
 };

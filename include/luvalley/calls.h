@@ -86,6 +86,10 @@ enum luv_call {
 	LUV_CALL_LAPIC_WRITE = 17,
 	/* (vm, struct luv_lapic_access *). BUSY, NOENT, INVAL, FAULT. */
 	LUV_CALL_LAPIC_ACCESS = 18,
+	/* (session, mode: 0 direct, 1 trap): how dom0 reaches its local APICs; to be made on each CPU in turn, and
+	 * meanwhile no CPU goes or comes. INVAL; BUSY: direct is too little here, since dom0 could start CPUs that are
+	 * not ours; NOENT: this CPU needs no trap. */
+	LUV_CALL_APIC_MODE = 19,
 	LUV_CALL_COUNT
 };
 

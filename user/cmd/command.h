@@ -23,6 +23,7 @@ int log_command(int argc, char **argv);
 int install_command(int argc, char **argv);
 int uninstall_command(int argc, char **argv);
 int run_command(int argc, char **argv);
+int apic_command(int argc, char **argv);
 int crash_command(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@ static const struct command commands[] = {
     {"status", "what the hypervisor holds, and how often dom0 needed it", status_command},
     {"log", "print the hypervisor's log", log_command},
     {"run", "run a program that uses /dev/kvm, as qemu-system-x86_64", run_command},
+    {"apic", "how this system reaches its local APICs: trap or direct", apic_command},
     {"install", "make Luvalley a boot entry of this system", install_command},
     {"uninstall", "take it away again", uninstall_command},
     {"crash", "crash the hypervisor (for tests only)", crash_command},

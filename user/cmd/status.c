@@ -10,7 +10,7 @@
 #define OPTION_JSON 256
 
 struct numbers {
-	int version, vendor, cpus, in_dom0, held, pool, pool_free, apic_mode, touches;
+	int version, vendor, cpus, in_dom0, held, pool, pool_free, apic_mode, touches, mitigations;
 };
 
 static const char *const vendor_names[] = {
@@ -19,6 +19,9 @@ static const char *const vendor_names[] = {
 };
 
 static const char *const apic_modes[] = {"direct", "trap"};
+
+/* By bit: LUV_MITIGATION_. */
+static const char *const mitigation_names[] = {"ibpb", "l1d", "verw", "small pages"};
 
 static const char *const exit_names[] = {
     [LUV_EXIT_CPUID] = "cpuid",
@@ -66,6 +69,7 @@ static int query_all(struct numbers *n)
 	    {LUV_QUERY_POOL_FREE, &n->pool_free},
 	    {LUV_QUERY_APIC_MODE, &n->apic_mode},
 	    {LUV_QUERY_HIDDEN_TOUCHES, &n->touches},
+	    {LUV_QUERY_MITIGATIONS, &n->mitigations},
 	};
 
 	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
@@ -102,6 +106,20 @@ static unsigned long long total_of(const struct luv_cpu_statistics *cpu)
 	return total;
 }
 
+static void print_mitigations(int mitigations, const char *first, const char *more, const char *end)
+{
+	const char *format = first;
+
+	for (int i = 0; i < 4; i++) {
+		if (!(mitigations & 1 << i))
+			continue;
+		printf(format, mitigation_names[i]);
+		format = more;
+	}
+	if (format == more)
+		printf("%s", end);
+}
+
 static void print_numbers(const struct numbers *n)
 {
 	printf("luvalley %u.%u.%u (%s)\n", (unsigned)n->version >> 16,
@@ -111,6 +129,7 @@ static void print_numbers(const struct numbers *n)
 	printf("memory    %d KiB, of which %d KiB are the pool (%d KiB free)\n", n->held,
 	       n->pool, n->pool_free);
 	printf("apic      %s\n", NAME_OF(apic_modes, n->apic_mode));
+	print_mitigations(n->mitigations, "guests    %s", ", %s", "\n");
 	if (n->touches)
 		printf("touched   %d pages of the hidden memory, by this system\n", n->touches);
 }
@@ -149,8 +168,10 @@ static void print_json(const struct numbers *n, const struct luv_cpu_statistics 
 	printf(" \"cpus_held\": %d, \"cpus_in_dom0\": %d, \"memory_held_kib\": %d, "
 	       "\"pool_size_kib\": %d, \"pool_free_kib\": %d,\n",
 	       n->cpus, n->in_dom0, n->held, n->pool, n->pool_free);
-	printf(" \"apic\": \"%s\", \"hidden_touches\": %d,\n \"cpus\": [",
+	printf(" \"apic\": \"%s\", \"hidden_touches\": %d, \"mitigations\": [",
 	       NAME_OF(apic_modes, n->apic_mode), n->touches);
+	print_mitigations(n->mitigations, "\"%s\"", ", \"%s\"", "");
+	printf("],\n \"cpus\": [");
 	for (int cpu = 0; cpu < n->cpus; cpu++) {
 		const struct luv_cpu_statistics *s = &all[cpu];
 

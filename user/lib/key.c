@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/io.h>
 
 #include <luvalley/acpi.h>
 
@@ -46,8 +47,20 @@ static const char *table_fault(const struct luv_acpi_table *table, size_t size)
 	if (sum % 256 != 0)
 		return "the ACPI table " LUV_ACPI_SIGNATURE
 		       " is damaged: its checksum is wrong";
-	if (!(table->flags & LUV_ACPI_HAS_KEY))
+	if (!(table->flags & (LUV_ACPI_HAS_KEY | LUV_ACPI_KEY_AT_PORT)))
 		return "the hypervisor was booted with key=none and gives its key to nobody";
+	return NULL;
+}
+
+/* key=port: the system's permission to use these ports, which is root's, is what guards the key. */
+static const char *read_ports(uint32_t key[3])
+{
+	if (ioperm(LUV_KEY_PORT, LUV_KEY_PORTS, 1) != 0)
+		return "only root may read the hypervisor's key from its I/O ports: run this as root, in a system "
+		       "that is not locked down";
+	for (unsigned i = 0; i < 3; i++)
+		__asm__ volatile("inl %w1, %0" : "=a"(key[i]) : "Nd"(LUV_KEY_PORT + 4 * i));
+	ioperm(LUV_KEY_PORT, LUV_KEY_PORTS, 0);
 	return NULL;
 }
 
@@ -65,6 +78,8 @@ const char *luv_key_read(uint32_t key[3])
 	size = fread(&table, 1, sizeof(table), file);
 	fault = ferror(file) ? open_failure(errno) : table_fault(&table, size);
 	fclose(file);
+	if (!fault && table.flags & LUV_ACPI_KEY_AT_PORT)
+		return read_ports(key);
 	if (!fault)
 		memcpy(key, table.key, sizeof(table.key));
 	return fault;

@@ -30,7 +30,8 @@ bool luv_present(void);
 /* One of the numbers of enum luv_query. Needs no session. */
 int luv_query(enum luv_query item);
 
-/* The key out of the ACPI table LUVY. NULL, or a sentence that says why there is none. */
+/* The key out of the ACPI table LUVY, or from the ports that it names. NULL, or a sentence that says why there is
+ * none. */
 const char *luv_key_read(uint32_t key[3]);
 
 /* A session for this address space. */
@@ -47,6 +48,9 @@ int luv_log_read(int session, unsigned which, uint64_t *position, void *buffer, 
 
 /* dom0's exits on the CPU with that index, 0 to luv_query(LUV_QUERY_CPUS) - 1. */
 int luv_cpu_statistics_get(int session, unsigned cpu, struct luv_cpu_statistics *statistics);
+
+/* How this CPU's local APIC is reached (LUV_CALL_APIC_MODE): once on every CPU. */
+int luv_apic_mode_set(int session, bool trap);
 
 /* Crashes the hypervisor, and with it the machine. LUV_ERR_PERM unless booted with debug=crash.
  */

@@ -57,6 +57,11 @@ int luv_cpu_statistics_get(int session, unsigned cpu, struct luv_cpu_statistics 
 	return result;
 }
 
+int luv_apic_mode_set(int session, bool trap)
+{
+	return luv_call_plain(LUV_CALL_APIC_MODE, (uintptr_t)session, trap, 0);
+}
+
 int luv_debug_crash(int session)
 {
 	return luv_call_plain(LUV_CALL_DEBUG_CRASH, (uintptr_t)session, 0, 0);

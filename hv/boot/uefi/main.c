@@ -164,7 +164,7 @@ static void main_on_cpu_stack(void)
 	start_say_what_is_ours(cpu_count);
 	refuse_by(NULL);
 	start_check_pages(launch_cpu_on(cpu, start.ops));
-	dom0_apic_init(start.ops, start_keeps_apic_trap());
+	start_trap_apic();
 	dom0_apic_expect_firmware(handoff->cr3);
 	resume_firmware(cpu->vcpu);
 	hv_log("dom0 starts: the firmware goes on in guest mode");
