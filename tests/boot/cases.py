@@ -3,7 +3,7 @@
 
 import subprocess
 
-from boot import checks, life
+from boot import checks, life, options
 from boot.machine import TOOLS, Boot, Case, check, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
@@ -88,9 +88,9 @@ CASES = [
           Boot([checks.second_boot, *FULL_VMX, checks.no_report, checks.apic_mode("direct"), checks.rests,
                 checks.bad_calls, checks.example, checks.guest_exits, checks.guest_misuse, checks.cpus_held])],
          at_end=END, seconds=900),
-    Case("VT-x, direct, 2 CPUs", {"smp": "2", **VMX, **DIRECT},
+    Case("VT-x, direct, 2 CPUs", {"smp": "2", "luvalley_options": "mitigations=off key=port", **VMX, **DIRECT},
          [Boot(FULL_VMX + [checks.boot_log(MODULE), checks.apic_mode("trap"), checks.cpu_replugged, checks.nmis_arrive,
-                           checks.example])],
+                           checks.example, options.mitigates([]), options.key_at_port])],
          at_end=END, seconds=900),
     Case("VT-x, guests, 2 CPUs", {"smp": "2", **VMX, **DIRECT, "luvalley_options": "apic=direct"},
          [Boot([checks.guest_exits, checks.guest_misuse, checks.guest_restarts, checks.guest_state,
@@ -189,6 +189,27 @@ CASES = [
     Case("sleep, pc, virtio, 2 CPUs, apic=direct",
          {"smp": "2", "luvalley_options": "apic=direct", **DIRECT},
          [Boot([life.suspended, checks.apic_mode("direct"), checks.rests])], at_end=END),
+    Case("sweep, pc, virtio, 2 CPUs", {"smp": "2", **DIRECT},
+         [Boot([life.msrs_swept(2), checks.cpus_held, checks.exits_grow, life.guest_runs, life.ports_read,
+                checks.cpus_held], life.PORTS_WRITTEN),
+          Boot([checks.second_boot, *AFTERWARDS])],
+         at_end=END, seconds=400),
+    Case("options: key=port log=all mitigations=all, luvalley apic",
+         {"smp": "2", "luvalley_options": "key=port log=all mitigations=all console=none pool=40M", **DIRECT},
+         [Boot([options.key_at_port, options.mitigates([]), options.pool(40 * 1024), options.logs_all, options.apic_switched,
+                checks.refuses_users, life.guest_runs])],
+         at_end=[*END, options.no_console]),
+    Case("options: cpus=1 of 2",
+         {"smp": "2", "luvalley_options": "key=acpi cpus=1 apic=direct", **DIRECT},
+         [Boot([options.holds(1, 2), checks.apic_mode("trap"), options.apic_stays, options.logs_first])], at_end=END),
+    Case("options: key=none log=quiet", {"smp": "1", "luvalley_options": "log=quiet key=none", **DIRECT},
+         [Boot([options.no_key])], at_end=[checks.powered_off, options.no_line]),
+    Case("options: boot=hd0,2",
+         {"boot": "multiboot", "disk": "{folder}/disk.img", "disk_bus": "ide", "smp": "1", "mem": "128M",
+          "luvalley_options": "boot=hd0,2"},
+         tap=".", prepare=options.write_partitioned_disk, at_end=END, seconds=60),
+    refusal("a partition that is not there", "no boot disk: the first sector is not bootable", options.write_partitioned_disk,
+            boot="multiboot", disk="{folder}/disk.img", luvalley_options="boot=hd0,1 log=quiet"),
     # The checks themselves: where there is no Luvalley, they must say so.
     Case("without Luvalley, pc, virtio, 2 CPUs",
          {"hypervisor": "none", "smp": "2"},
