@@ -19,29 +19,19 @@ void dom0_port_intercept(u32 first, u32 count)
 
 static u32 in(u16 port, u8 size)
 {
-	switch (size) {
-	case 1:
-		return inb(port);
-	case 2:
-		return inw(port);
-	default:
+	if (size == 4)
 		return inl(port);
-	}
+	return size == 2 ? inw(port) : inb(port);
 }
 
 static void out(u16 port, u8 size, u32 value)
 {
-	switch (size) {
-	case 1:
-		outb(port, (u8)value);
-		break;
-	case 2:
-		outw(port, (u16)value);
-		break;
-	default:
+	if (size == 4)
 		outl(port, value);
-		break;
-	}
+	else if (size == 2)
+		outw(port, (u16)value);
+	else
+		outb(port, (u8)value);
 }
 
 /* A 32-bit result clears the upper half of RAX, as every one does (APM 3 1.2.3). */
@@ -55,14 +45,16 @@ static void read(struct vcpu *vcpu, u16 port, u8 size)
 	vcpu->gpr[GPR_RAX] = (vcpu->gpr[GPR_RAX] & ~mask) | (value & mask);
 }
 
-/* The intercept comes behind dom0's own permission to use the port (APM 2 15.10, SDM 3C 26.1.1). */
+/* The intercept comes behind dom0's own permission to use the port (APM 2 15.10, SDM
+ * 3C 26.1.1). */
 void dom0_port_exit(struct vcpu *vcpu)
 {
 	u16 port = vcpu->exit.io.port;
 	u8 size = vcpu->exit.io.size;
 
 	if (vcpu->exit.io.string) {
-		hv_log_first("CPU %u: dom0 used a string instruction on port 0x%x, which is not its own; it gets #GP",
+		hv_log_first("CPU %u: dom0 used a string instruction on port 0x%x, which is "
+			     "not its own; it gets #GP",
 			     vcpu->cpu->index, port);
 		vcpu_raise(vcpu, VECTOR_GP, true, 0);
 		return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The I/O ports that are not dom0's alone: those where the key is (key=port), and those that put the machine to sleep. */
+/* The I/O ports that are not dom0's alone: those where the key is (key=port), and those that
+ * put the machine to sleep. */
 #ifndef DOM0_PORT_H
 #define DOM0_PORT_H
 

@@ -8,16 +8,16 @@
 #include "mem/page.h"
 
 /* Offsets in the FADT (ACPI 6.4, table 5-9); the X_ fields are 64 bits wide. */
-#define FADT_FACS	   36
-#define FADT_PM1A_CONTROL  64
-#define FADT_PM1B_CONTROL  68
-#define FADT_X_FACS	   132
+#define FADT_FACS	    36
+#define FADT_PM1A_CONTROL   64
+#define FADT_PM1B_CONTROL   68
+#define FADT_X_FACS	    132
 #define FADT_X_PM1A_CONTROL 172 /* a generic address structure (5.2.3.2) */
 #define FADT_X_PM1B_CONTROL 184
 
-#define SPACE_IO 1u
-#define PM1_SLP_EN BIT(13) /* ACPI 6.4, table 4-16 */
-#define PM1_SIZE   2
+#define SPACE_IO	    1u
+#define PM1_SLP_EN	    BIT(13) /* ACPI 6.4, table 4-16 */
+#define PM1_SIZE	    2
 
 struct facs { /* ACPI 6.4, table 5-11 */
 	char signature[4];
@@ -55,7 +55,8 @@ static u16 find_control(const struct phys_view *view, u64 fadt, u64 offset, u64 
 	u64 x_address = field(view, fadt, x_offset + 4, sizeof(u64));
 	u64 address = x_address ? x_address : field(view, fadt, offset, sizeof(u32));
 
-	if ((x_address && field(view, fadt, x_offset, 1) != SPACE_IO) || address > UINT16_MAX - PM1_SIZE)
+	if ((x_address && field(view, fadt, x_offset, 1) != SPACE_IO) ||
+	    address > UINT16_MAX - PM1_SIZE)
 		return 0;
 	return (u16)address;
 }
@@ -69,7 +70,8 @@ static void find_facs(const struct phys_view *view, u64 fadt)
 	if (!address)
 		address = field(view, fadt, FADT_X_FACS, sizeof(u64));
 	found = address ? phys_at(view, address, sizeof(*found)) : NULL;
-	if (found && memcmp(found->signature, "FACS", sizeof(found->signature)) == 0 && found->length >= sizeof(*found))
+	if (found && memcmp(found->signature, "FACS", sizeof(found->signature)) == 0 &&
+	    found->length >= sizeof(*found))
 		facs = (volatile struct facs *)hpa_to_virt(hpa(address));
 }
 
@@ -101,8 +103,9 @@ static bool sets_sleep_enable(u16 port, u8 size, u32 value)
 }
 
 /*
- * The address is ours from now on, asleep or not: after S1 or a write that did nothing dom0 goes on behind the instruction, and
- * it sets the address again before it sleeps again. In S4 and S5 nobody looks at it. Caches lose what they hold.
+ * The address is ours from now on, asleep or not: after S1 or a write that did nothing dom0
+ * goes on behind the instruction, and it sets the address again before it sleeps again. In S4
+ * and S5 nobody looks at it. Caches lose what they hold.
  */
 void sleep_before_write(u16 port, u8 size, u32 value)
 {
@@ -132,5 +135,6 @@ void sleep_resume(struct vcpu *vcpu)
 		cs->base = saved.vector & 0xffff0;
 		vcpu->rip = saved.vector & 0xf;
 	}
-	hv_log("dom0 wakes up at 0x%llx", (unsigned long long)(saved.x_vector ? saved.x_vector : saved.vector));
+	hv_log("dom0 wakes up at 0x%llx",
+	       (unsigned long long)(saved.x_vector ? saved.x_vector : saved.vector));
 }

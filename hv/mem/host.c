@@ -52,7 +52,6 @@ static bool host_is_leaf(u64 entry, unsigned level)
 
 static hpa_t host_address(u64 entry, unsigned level)
 {
-	(void)level;
 	return hpa(entry & PTE_ADDRESS);
 }
 

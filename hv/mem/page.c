@@ -80,25 +80,21 @@ u64 page_pool_free(void)
 
 static void *source_alloc(struct page_source *source)
 {
-	(void)source;
 	return page_alloc();
 }
 
 static void source_free(struct page_source *source, void *page)
 {
-	(void)source;
 	page_free(page);
 }
 
 static hpa_t source_to_hpa(struct page_source *source, const void *page)
 {
-	(void)source;
 	return virt_to_hpa(page);
 }
 
 static void *source_to_page(struct page_source *source, hpa_t address)
 {
-	(void)source;
 	return hpa_to_virt(address);
 }
 

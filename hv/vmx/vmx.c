@@ -514,7 +514,6 @@ static void vmx_store(struct vcpu *vcpu)
 
 static u64 vmx_debugctl(struct vcpu *vcpu)
 {
-	(void)vcpu;
 	return vmcs_read(GUEST_DEBUGCTL);
 }
 

@@ -46,7 +46,8 @@ int apic_command(int argc, char **argv)
 	static const struct argp argp = {
 	    .parser = parse,
 	    .args_doc = "[trap|direct]",
-	    .doc = "Prints whether writes to the local APICs are trapped, or changes it. Do not take CPUs "
+	    .doc = "Prints whether writes to the local APICs are trapped, or changes it. Do "
+		   "not take CPUs "
 		   "offline or online meanwhile.",
 	};
 	const char *mode = NULL;
@@ -60,7 +61,9 @@ int apic_command(int argc, char **argv)
 		result = set_everywhere(session, strcmp(mode, "trap") == 0);
 		luv_session_close(session);
 		if (result == LUV_ERR_BUSY)
-			fputs("luvalley: some CPUs of this machine are not the hypervisor's, so the trap stays\n", stderr);
+			fputs("luvalley: some CPUs of this machine are not the hypervisor's, "
+			      "so the trap stays\n",
+			      stderr);
 		if (result == LUV_ERR_NOENT)
 			fputs("luvalley: this CPU needs no trap\n", stderr);
 		if (result < 0)
