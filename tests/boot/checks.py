@@ -530,3 +530,8 @@ def qemu_boots(machine, irqchip, vcpus, *more):
         expect(f"\n{disk}  -" in trial.output.replace("\r", ""), f"its disk reads wrong: {last_words(trial.output)}")
         expect("1 packets received" in trial.output, f"no answer to ping: {last_words(trial.output)}")
     return judge
+
+
+def qemu_boots_with(machine, interrupt_controllers):
+    return [qemu_boots(machine, irqchip, vcpus) for irqchip, vcpus in interrupt_controllers]
+
