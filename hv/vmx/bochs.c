@@ -29,6 +29,6 @@ void bochs_prepare(u32 pin, u64 rflags)
 
 void bochs_exited(u32 reason)
 {
-	if (reason == REASON_EPT_VIOLATION)
+	if (reason >= REASON_TASK_SWITCH && reason != REASON_MACHINE_CHECK && reason != REASON_TIMER)
 		vmcs_write(GUEST_PENDING_DEBUG, 0);
 }

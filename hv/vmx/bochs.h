@@ -9,7 +9,8 @@
  * Where it is detected:
  * - INIT in guest mode stays pending after its exit, and wait-for-SIPI does not hold it back: dom0's INITs and
  *   STARTUPs are trapped at its APIC, and CPUs wait outside VMX operation (dom0/apic.h).
- * - An EPT violation saves a single step as pending that has not been made (SDM 3C 28.3.4: it is a fault).
+ * - The exit of an instruction, or an EPT violation, saves a single step as pending that has not been made
+ *   (SDM 3C 28.3.4: these are faults).
  * - A guest that is entered with IF clear is not ended by interrupts: the preemption timer ends it now and then.
  */
 extern bool under_bochs; /* immutable after bochs_detect */

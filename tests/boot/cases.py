@@ -81,6 +81,9 @@ def write_own_boot_disk(build, folder):
 
 second_refused = check("the first Luvalley started, the second did not")(checks.refuses_exactly_once)
 
+# kernel_irqchip= and the number of vCPUs.
+INTERRUPT_CONTROLLERS = [("on", 1), ("on", 2), ("split", 1), ("split", 2), ("off", 1)]
+
 CASES = [
     # First, because they take longest.
     Case("VT-x, chain from GRUB, 1 CPU, guests", {"smp": "1", **VMX, "luvalley_options": "apic=direct"},
@@ -92,6 +95,9 @@ CASES = [
          [Boot(FULL_VMX + [checks.boot_log(MODULE), checks.apic_mode("trap"), checks.cpu_replugged, checks.nmis_arrive,
                            checks.example, options.mitigates([]), options.key_at_port, life.msrs_swept, checks.cpus_held])],
          at_end=END, seconds=900),
+    Case("VT-x, KVM face, 1 CPU", {"smp": "1", **VMX, **DIRECT, "luvalley_options": "apic=direct"},
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 1)])],
+         at_end=END, seconds=1500, step_seconds=600, slow=True),
     Case("VT-x, guests, 2 CPUs", {"smp": "2", **VMX, **DIRECT, "luvalley_options": "apic=direct"},
          [Boot([checks.guest_exits, checks.guest_misuse, checks.guest_restarts, checks.guest_state,
                 checks.cpus_held])],
@@ -156,20 +162,22 @@ CASES = [
                 checks.guest_state, checks.cpus_held])],
          at_end=END, seconds=400, slow=True),
     Case("KVM face, pc, virtio, 1 CPU", {"smp": "1", **DIRECT},
-         [Boot([*checks.kvm_api, checks.kvm_loop, checks.kvm_only_by_run,
-                checks.qemu_boots("pc", "on", 1), checks.qemu_boots("q35", "split", 2), checks.cpus_held])],
+         [Boot([*checks.kvm_api, checks.kvm_loop, checks.kvm_only_by_run, checks.cpus_held])],
          at_end=END, seconds=600),
     Case("KVM face, pc, virtio, 2 CPUs", {"smp": "2", "luvalley_options": "apic=direct", **DIRECT},
          [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 2), checks.cpus_held])],
          at_end=END, seconds=600),
-    Case("KVM face, all interrupt controllers", {"smp": "1", **DIRECT},
-         [Boot([checks.qemu_boots(machine, irqchip, vcpus) for machine in ("pc", "q35")
-                for irqchip in ("on", "split", "off") for vcpus in (1, 2)])],
-         at_end=END, seconds=1500, slow=True),
+    # Not "off" with two vCPUs: QEMU 7.2 itself hangs (docs/kvm.md).
+    Case("KVM face, pc's interrupt controllers", {"smp": "1", **DIRECT},
+         [Boot(checks.qemu_boots_with("pc", INTERRUPT_CONTROLLERS))],
+         at_end=END, seconds=900),
+    Case("KVM face, q35's interrupt controllers", {"smp": "1", **DIRECT},
+         [Boot(checks.qemu_boots_with("q35", INTERRUPT_CONTROLLERS))],
+         at_end=END, seconds=900),
     # Linux's own KVM says what the tests of the face must ask for.
     Case("Linux's kvm_amd instead of Luvalley", {"hypervisor": "none", "smp": "1", **DIRECT},
-         [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 1)])],
-         at_end=[checks.powered_off], seconds=600),
+         [Boot([*checks.kvm_api, checks.kvm_loop, *checks.qemu_boots_with("pc", INTERRUPT_CONTROLLERS)])],
+         at_end=[checks.powered_off], seconds=1200),
     Case("life, pc, virtio, 2 CPUs", {"append": "crashkernel=160M", "smp": "2", **DIRECT},
          [Boot([*life.NMI, life.plugged_under_load], life.KEXEC),
           Boot([life.kernel_of(2, "luvalley.kexec"), *BASIC, life.guest_runs], life.reboot_by("kbd")),

@@ -450,7 +450,7 @@ static void *run_until_stopped(void *argument)
 {
 	int *result = argument;
 
-	*result = luv_vcpu_run(machine.vm, 0, machine.vcpu[0].page);
+	__atomic_store_n(result, luv_vcpu_run(machine.vm, 0, machine.vcpu[0].page), __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -503,6 +503,9 @@ static void test_concurrent(int argument)
 	expect_busy(try_cpuid, "CPUID");
 	expect_busy(try_slot, "a slot");
 	expect_busy(try_dirty, "the dirty log");
+	/* One finds the other there; it may have begun much later. */
+	while (__atomic_load_n(&result[0], __ATOMIC_RELAXED) == 1 && __atomic_load_n(&result[1], __ATOMIC_RELAXED) == 1)
+		usleep(1000);
 	*machine.vcpu[0].stop = 1;
 	for (unsigned i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);

@@ -296,6 +296,6 @@ const struct test pin_tests[] = {
 	{.name = "pin: more than RLIMIT_MEMLOCK", .run = test_limit, .without = true},
 	{.name = "pin: io_uring forbidden", .run = test_forbidden, .without = true},
 	{.name = "pin: a forked child", .run = test_fork, .without = true},
-	{.name = "pin: more than 1 GiB", .run = test_large, .without = true},
+	{.name = "pin: more than 1 GiB", .run = test_large, .without = true, .seconds = 60},
 	{0},
 };
