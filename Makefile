@@ -3,6 +3,7 @@
 #   make         the hypervisor and the dom0 tools, into build/
 #   make demo    a test machine that boots Debian as dom0 (see README.md); FIRMWARE=uefi
 #   make bench   measured against KVM and Xen (docs/performance.md)
+#   make conformance KVM_UNIT_TESTS=DIR   the public test suite (docs/conformance.md)
 #   make install, make uninstall   on this system, as root (docs/install.md)
 #   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
@@ -268,6 +269,18 @@ bench:
 # make bench-compare BASE=an-older-bench.json
 bench-compare:
 	tools/bench/compare $(BASE) $(B)/bench.json
+
+# --- the public test suite --------------------------------------------------------------------
+
+# kvm-unit-tests, built. COLUMNS may have vmx, too; ENTRIES are names of its entries, with * and ?.
+KVM_UNIT_TESTS :=
+ENTRIES :=
+COLUMNS := svm kvm_amd
+
+.PHONY: conformance
+conformance: $(if $(KVM_UNIT_TESTS),all)
+	tests/conformance/run --build $(B) $(if $(KVM_UNIT_TESTS),--suite $(KVM_UNIT_TESTS)) $(COLUMNS:%=--column %) \
+		$(foreach entry,$(ENTRIES),'$(entry)')
 
 # --- installing on this system -----------------------------------------------------------------
 
