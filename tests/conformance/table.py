@@ -14,7 +14,7 @@ def cell(result):
         return "-"
     checks = [f"{result[key]} {word}" for key, word in (("pass", "ok"), ("fail", "failed"), ("skip", "skipped"))
               if result.get(key)]
-    outcome = f"{result['outcome']} {result['status']}" if result["outcome"] == "abort" else result["outcome"]
+    outcome = f"QEMU ended with {result['status']}" if result["outcome"] == "abort" else result["outcome"]
     notes = [result["why"]] if "why" in result else checks
     return outcome + (f" ({', '.join(notes)})" if notes else "")
 
