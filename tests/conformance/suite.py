@@ -17,12 +17,12 @@ QBOOT = "qboot.rom"
 
 QEMU = f"""qemu-system-x86_64 -no-reboot -nodefaults -global kvm-pit.lost_tick_policy=discard -device pc-testdev
     -device isa-debug-exit,iobase=0xf4,iosize=0x4 -display none -serial stdio -device pci-testdev
-    -machine accel=kvm""".replace("\n", " ")
+    -machine""".replace("\n", " ")
 
 # What an entry prints is kept in dom0 until its end: a serial line that is slow must not make it late.
 SCRIPT = """
-export PATH=$PATH:/sbin:/usr/sbin
 cd /tmp
+[ -d /share ] || cd "$1"
 one() {  # NAME LIMIT COMMAND...
     echo; echo "@entry $1"
     start=$EPOCHREALTIME
@@ -70,16 +70,18 @@ class Entry:
     def limit(self, factor):
         return int(float(self.keys.get("timeout", LIMIT)) * factor)
 
-    def command(self, face):
+    def command(self, column, share):
         arguments = self.keys.get("test_args", "").strip("'\"")
-        words = [face, QEMU, "-bios", FIRMWARE.get(self.name, QBOOT), "-smp", self.keys.get("smp", "1"),
-                 "-kernel", f"/share/{self.image}"]
+        words = [column.face, QEMU, f"accel={column.accel}", "-bios", FIRMWARE.get(self.name, QBOOT),
+                 "-smp", self.keys.get("smp", "1"), "-kernel", f"{share}/{self.image}"]
         words += ["-append", f'"{arguments}"'] if arguments else []
-        words.append(self.keys.get("qemu_params", self.keys.get("extra_params", "")))
-        return " ".join(word for word in words if word)
+        own = self.keys.get("qemu_params", self.keys.get("extra_params", "")).replace("-enable-kvm", "")
+        if column.accel != "kvm":
+            own = own.replace("-cpu host", "-cpu max").replace("-cpu max,host-phys-bits", "-cpu max")
+        return " ".join(word for word in [*words, own] if word)
 
-    def script(self, face, factor):
-        run = f"one {self.name} {self.limit(factor)} {self.command(face)}\n"
+    def script(self, column, share, factor):
+        run = f"one {self.name} {self.limit(factor)} {self.command(column, share)}\n"
         if "check" in self.keys:
             return f"name={self.name}; is {shlex.join(self.keys['check'].split())} && {run}"
         return run
