@@ -3,6 +3,7 @@
 #   make         the hypervisor and the dom0 tools, into build/
 #   make demo    a test machine that boots Debian as dom0 (see README.md); FIRMWARE=uefi
 #   make bench   measured against KVM and Xen (docs/performance.md)
+#   make conformance KVM_UNIT_TESTS=DIR   the public test suite (docs/conformance.md)
 #   make install, make uninstall   on this system, as root (docs/install.md)
 #   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
@@ -51,7 +52,7 @@ HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix 
 	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c mov.c msr.c mtrr.c port.c sleep.c) \
 	$(addprefix hv/hypercall/,inspect.c machine.c session.c) hv/vm/vm.c \
 	$(addprefix hv/mem/,host.c memmap.c mtrr.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
-	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c
+	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/vmx/ept.c hv/vmx/guest.c hv/exit/insn.c hv/hypercall/lapic.c hv/mem/nested.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
@@ -272,6 +273,18 @@ bench:
 # make bench-compare BASE=an-older-bench.json
 bench-compare:
 	tools/bench/compare $(BASE) $(B)/bench.json
+
+# --- the public test suite --------------------------------------------------------------------
+
+# kvm-unit-tests, built. COLUMNS may have vmx, too; ENTRIES are names of its entries, with * and ?.
+KVM_UNIT_TESTS :=
+ENTRIES :=
+COLUMNS := svm kvm_amd
+
+.PHONY: conformance
+conformance: $(if $(KVM_UNIT_TESTS),all)
+	tests/conformance/run --build $(B) $(if $(KVM_UNIT_TESTS),--suite $(KVM_UNIT_TESTS)) $(COLUMNS:%=--column %) \
+		$(foreach entry,$(ENTRIES),'$(entry)')
 
 # --- installing on this system -----------------------------------------------------------------
 

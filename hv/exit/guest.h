@@ -72,6 +72,9 @@ bool guest_apic_wake(struct vcpu *vcpu);
 void guest_apic_deliver(struct vcpu *vcpu);
 void guest_trap_cr8(struct vcpu *vcpu, bool trap);
 
+/* The client has written guest->cpuid. */
+void guest_cpuid_changed(struct vcpu *vcpu);
+
 /* exit handlers in files of their own */
 void guest_memory_exit(struct vcpu *vcpu);
 void guest_cr_exit(struct vcpu *vcpu);

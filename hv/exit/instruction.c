@@ -9,8 +9,6 @@
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
 
-#define DR6_BS BIT(14)
-
 bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_size)
 {
 	u8 bytes[INSN_MAX];

@@ -417,6 +417,7 @@ static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST:
 		decode_exception(vmcb, exit);
 		break;
+	case VMEXIT_CR4_WRITE:
 	case VMEXIT_CR8_WRITE:
 		exit->reason = LUV_EXIT_CR;
 		break;
