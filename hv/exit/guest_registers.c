@@ -181,17 +181,18 @@ static void finish(struct vcpu *vcpu, bool write, u64 value)
 	instruction_retire(vcpu);
 }
 
-static bool lacks_x2apic(const struct guest *guest)
+/* What the guest's CPUID lacks: x2APIC mode, higher physical addresses. */
+static bool lacks_base(const struct guest *guest, u64 base)
 {
-	const struct luv_cpuid_entry *basic = find_entry(guest, 1, 0);
+	const struct luv_cpuid_entry *basic = find_entry(guest, 1, 0), *sizes = find_entry(guest, 0x80000008, 0);
 
-	return basic && !(basic->ecx & BIT(21));
+	return (base & APIC_BASE_X2APIC && basic && !(basic->ecx & BIT(21))) || (sizes && base >> (sizes->eax & 63));
 }
 
 /* The local APIC's registers; false for any other. */
 static bool apic_msr(struct vcpu *vcpu, u32 msr, bool write, u64 value)
 {
-	bool refused = write && msr == MSR_APIC_BASE && value & APIC_BASE_X2APIC && lacks_x2apic(vcpu->guest);
+	bool refused = write && msr == MSR_APIC_BASE && lacks_base(vcpu->guest, value);
 	bool ok = false;
 
 	if (!refused && !(write ? guest_apic_write(vcpu, msr, value, &ok)

@@ -39,8 +39,7 @@ is() {  # PATH=VALUE...
         return 1
     done
 }
-echo "@linux $(uname -r)"
-echo "@qemu $(qemu-system-x86_64 --version | head -n 1)"
+echo "@linux Linux $(uname -r)"
 """
 
 

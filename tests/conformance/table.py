@@ -6,6 +6,7 @@
 timeout, abort (QEMU ended otherwise, with status) or stopped (the machine did).
 """
 
+COLUMNS = ["svm", "vmx", "kvm_amd", "tcg"]
 BEGIN, END = "<!-- make conformance: begin -->", "<!-- make conformance: end -->"
 
 
@@ -19,8 +20,12 @@ def cell(result):
     return outcome + (f" ({', '.join(notes)})" if notes else "")
 
 
+def sorted_columns(known):
+    return {name: known["columns"][name] for name in sorted(known["columns"], key=COLUMNS.index)}
+
+
 def rows(known):
-    columns = known["columns"]
+    columns = sorted_columns(known)
     yield ["entry", *columns]
     for name in known["order"]:
         results = [columns[column]["results"].get(name) for column in columns]
@@ -29,11 +34,11 @@ def rows(known):
 
 
 def totals(known):
-    for name, column in known["columns"].items():
+    for name, column in sorted_columns(known).items():
         outcomes = [result["outcome"] for result in column["results"].values()]
         counts = [f"{outcomes.count(one)} {one}" for one in ("pass", "fail", "timeout", "abort", "stopped", "skip")
                   if one in outcomes]
-        facts = ", ".join(column["facts"][key] for key in ("emulator", "linux", "qemu", "when") if key in column["facts"])
+        facts = ", ".join(column["facts"][key] for key in ("emulator", "linux", "when") if key in column["facts"])
         yield f"{name}: {', '.join(counts)} ({facts})"
 
 

@@ -208,11 +208,14 @@ void msr_reset(struct vcpu *vcpu)
 static bool apic_base_valid(const struct vcpu *vcpu, uint64_t new, enum msr_by by)
 {
 	uint64_t old = vcpu->page->msr[LUV_MSR_APIC_BASE];
+	unsigned bits = cpuid_guest(vcpu, 0x80000008, 0, 0) & 0xff;
 	uint64_t known = APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE |
 			 (((1ull << cpuid_physical_bits()) - 1) & ~0xfffull);
 
 	if (vcpu->cpuid_count && !(cpuid_guest(vcpu, 1, 0, 2) & CPUID_1_ECX_X2APIC))
 		known &= ~APIC_BASE_X2APIC;
+	if (bits >= 32 && bits < 64)
+		known &= (1ull << bits) - 1;
 	if (new & ~known || (new &APIC_BASE_X2APIC && !(new &APIC_BASE_ENABLE)))
 		return false;
 	if (by == MSR_BY_CLIENT)
