@@ -76,19 +76,11 @@ static void exception_exit(struct vcpu *vcpu)
 	vcpu_raise(vcpu, vector, has_error, error);
 }
 
-static u8 default_address_size(struct vcpu *vcpu)
-{
-	if (vcpu->code64)
-		return 8;
-	vcpu_need(vcpu, VCPU_SEGMENTS);
-	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? 4 : 2;
-}
-
 /* Without decode assists the CPU does not report a string instruction's operand (APM 2 15.10.2). */
 static void find_string_operand(struct vcpu *vcpu)
 {
 	struct insn_prefixes prefixes;
-	u8 bytes[INSN_MAX], size = default_address_size(vcpu);
+	u8 bytes[INSN_MAX], size = (u8)(2u << instruction_code_size(vcpu));
 
 	insn_prefixes(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), &prefixes);
 	if (prefixes.address_size)

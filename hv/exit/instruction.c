@@ -41,6 +41,14 @@ bool instruction_measure(struct vcpu *vcpu, u32 opcode)
 	return true;
 }
 
+enum code_size instruction_code_size(struct vcpu *vcpu)
+{
+	if (vcpu->code64)
+		return CODE_64;
+	vcpu_need(vcpu, VCPU_SEGMENTS);
+	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? CODE_32 : CODE_16;
+}
+
 /*
  * A trap flag that was set when the instruction began traps behind it, unless it means branches
  * only (APM 2 13.1.4). A guest's DEBUGCTL is always 0.

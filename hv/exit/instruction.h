@@ -3,6 +3,7 @@
 #ifndef EXIT_INSTRUCTION_H
 #define EXIT_INSTRUCTION_H
 
+#include "exit/mov.h"
 #include "vm/vcpu.h"
 
 /* Bytes as they lie in memory, the first the lowest; their number in bits 31:24. */
@@ -21,6 +22,9 @@
  * meanwhile: the handler then does nothing, and the guest executes whatever is there now.
  */
 bool instruction_measure(struct vcpu *vcpu, u32 opcode);
+
+/* In which mode the instruction was decoded. */
+enum code_size instruction_code_size(struct vcpu *vcpu);
 
 /* Steps over the instruction: RIP, RF and interrupt shadow cleared, #DB if TF is set. */
 void instruction_retire(struct vcpu *vcpu);
