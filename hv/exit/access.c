@@ -149,9 +149,8 @@ static u64 flushes(const struct vcpu *vcpu)
 }
 
 /* From the root on: an entry that is the same leads to the same next one. */
-static bool code_page_is(struct vcpu *vcpu, u64 page)
+static bool code_page_is(struct vcpu *vcpu, const struct code_page *known, u64 page)
 {
-	const struct code_page *known = &vcpu->code;
 	const struct vcpu_control *c = &vcpu->control;
 
 	vcpu_need(vcpu, VCPU_CONTROL);
@@ -164,9 +163,8 @@ static bool code_page_is(struct vcpu *vcpu, u64 page)
 	return true;
 }
 
-static NOINLINE const u8 *find_code(struct vcpu *vcpu, gva_t at, u64 size)
+static NOINLINE const u8 *find_code(struct vcpu *vcpu, struct code_page *known, gva_t at, u64 size)
 {
-	struct code_page *known = &vcpu->code;
 	u64 offset = at.addr % PAGE_SIZE;
 	struct walk_result result;
 	gpa_t page;
@@ -194,11 +192,10 @@ static NOINLINE const u8 *find_code(struct vcpu *vcpu, gva_t at, u64 size)
 /* The code at a linear address, as far as its page or `size` goes; NULL where it cannot be read. */
 static const u8 *code_at(struct vcpu *vcpu, gva_t at, u64 size)
 {
+	struct code_page *known = &vcpu->code[at.addr / PAGE_SIZE % CODE_PAGES];
 	u64 offset = at.addr % PAGE_SIZE;
 
-	if (code_page_is(vcpu, at.addr - offset))
-		return vcpu->code.code + offset;
-	return find_code(vcpu, at, size);
+	return code_page_is(vcpu, known, at.addr - offset) ? known->code + offset : find_code(vcpu, known, at, size);
 }
 
 unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)
