@@ -49,10 +49,10 @@ LDS     := hv/boot/luvalley.lds
 
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
 HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
-	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c mov.c msr.c mtrr.c port.c sleep.c) \
+	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c msr.c mtrr.c port.c sleep.c) \
 	$(addprefix hv/hypercall/,inspect.c machine.c session.c) hv/vm/vm.c \
 	$(addprefix hv/mem/,host.c memmap.c mtrr.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
-	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/vmx/ept.c hv/vmx/guest.c hv/exit/insn.c hv/hypercall/lapic.c hv/mem/nested.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c
+	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c hv/exit/mov.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
@@ -329,7 +329,7 @@ demo:
 # The parts of hv/ that need no CPU mode, built for the host under ASan and UBSan.
 PURE_SRCS := $(filter-out hv/lib/string.c,$(wildcard hv/lib/*.c)) hv/mem/memmap.c hv/mem/nested.c \
 	hv/mem/mtrr.c hv/mem/walk.c hv/boot/multiboot.c hv/boot/options.c hv/cpu/acpi.c \
-	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/dom0/mov.c hv/vm/icr.c hv/vm/lapic.c \
+	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/exit/mov.c hv/vm/icr.c hv/vm/lapic.c \
 	hv/svm/npt.c hv/vmx/ept.c hv/vmx/check.c hv/vmx/msr_bitmap.c
 PURE_OBJS := $(PURE_SRCS:%=$(B)/unit/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all \

@@ -54,6 +54,9 @@ void guest_finish(struct vcpu *vcpu);
 bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok);
 bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok);
 
+/* A memory exit that is a plain store to a register in the xAPIC page: true when it was, and is done. */
+bool guest_apic_store(struct vcpu *vcpu);
+
 /*
  * Does what a register write asked for; what the client must do is left in *kind (LUV_APIC_) and
  * *value.

@@ -48,12 +48,11 @@ static void follow_state(struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid 
 
 void guest_cpuid_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode[] = {0x0f, 0xa2};
 	u32 leaf = (u32)vcpu->gpr[GPR_RAX], subleaf = (u32)vcpu->gpr[GPR_RCX];
 	const struct luv_cpuid_entry *entry;
 	struct cpuid r = {0};
 
-	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+	if (!instruction_measure(vcpu, OPCODE_CPUID))
 		return;
 	entry = find_entry(vcpu->guest, leaf, subleaf);
 	if (entry)
@@ -207,13 +206,12 @@ static bool apic_msr(struct vcpu *vcpu, u32 msr, bool write, u64 value)
 
 void guest_msr_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode_read[] = {0x0f, 0x32}, opcode_write[] = {0x0f, 0x30};
 	bool write = vcpu->exit.msr.write;
 	u32 msr = vcpu->exit.msr.index;
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 	enum answer answer;
 
-	if (!instruction_measure(vcpu, write ? opcode_write : opcode_read, 2))
+	if (!instruction_measure(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
 		return;
 	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && apic_msr(vcpu, msr, write, value))
 		return;

@@ -267,17 +267,23 @@ static int emulated(struct vcpu *vcpu, enum emulate_result result)
 	return give_unknown(vcpu);
 }
 
-static int emulate(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate *))
+/* With the memory's lock held, which it gives back. */
+static int emulate_locked(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate *))
 {
 	enum emulate_result result;
 
 	vcpu->apic_exit = RUN_AGAIN;
 	state_need(vcpu, LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS |
 			     LUV_GROUP_EVENTS);
-	memory_lock(vcpu->vm);
 	result = step(vcpu->emulate);
 	memory_unlock(vcpu->vm);
 	return emulated(vcpu, result);
+}
+
+static int emulate(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate *))
+{
+	memory_lock(vcpu->vm);
+	return emulate_locked(vcpu, step);
 }
 
 int exit_complete(struct vcpu *vcpu)
@@ -329,15 +335,21 @@ static int io_exit(struct vcpu *vcpu)
 static int mmio_exit(struct vcpu *vcpu)
 {
 	const struct luv_exit_record *exit = &vcpu->page->exit;
-	int result = memory_revive(vcpu->vm, exit->mmio.gpa, exit->mmio.write);
+	int result;
 
-	if (result)
+	memory_lock(vcpu->vm);
+	if (memory_has(vcpu->vm, exit->mmio.gpa, exit->mmio.write)) {
+		memory_unlock(vcpu->vm);
+		result = memory_revive(vcpu->vm, exit->mmio.gpa, exit->mmio.write);
 		return result < 0 ? result : RUN_AGAIN;
+	}
 	/* The CPU pushed to a stack, or read a table, that is no memory: nobody can do that for
 	 * it. */
-	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID)
+	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID) {
+		memory_unlock(vcpu->vm);
 		return give_unknown(vcpu);
-	return emulate(vcpu, emulate_mmio);
+	}
+	return emulate_locked(vcpu, emulate_mmio);
 }
 
 static int msr_exit(struct vcpu *vcpu)
