@@ -105,7 +105,7 @@ static void decode_cr(struct vcpu *vcpu)
 			vmcs_write(CR0_SHADOW, value);
 	} else {
 		/* None that a guest may set. */
-		if (vcpu->guest && value & x->cr4_mask)
+		if (vcpu->guest && value & x->cr4_mask & ~CR4_MCE)
 			decode_refused(exit, VECTOR_GP);
 		else
 			vmcs_write(CR4_SHADOW, value);

@@ -48,7 +48,10 @@ void vmx_guest_init(void)
 		msr_bitmap_set(guest_bitmap, switched_msrs[i], true, true, false);
 }
 
-/* NE must be set; CD and NW would be the CPU's. Of CR4 a guest has what its client may set. */
+/*
+ * NE must be set; CD and NW would be the CPU's. Of CR4 a guest has what its client may set; MCE only for show: it stays set, since a
+ * machine check would shut the CPU down (SDM 3B 16.7).
+ */
 bool vmx_guest_create(struct vcpu *vcpu)
 {
 	struct vmx *x = vmx_create(vcpu);
@@ -56,7 +59,7 @@ bool vmx_guest_create(struct vcpu *vcpu)
 	if (!x)
 		return false;
 	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
-	x->cr4_mask = ~world_limits()->cr4;
+	x->cr4_mask = ~world_limits()->cr4 | CR4_MCE;
 	vmcs_write(CR0_MASK, x->cr0_mask);
 	vmcs_write(CR4_MASK, x->cr4_mask);
 	vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap).addr);

@@ -425,7 +425,7 @@ static void store_control(struct vcpu *vcpu)
 	vmcs_write(GUEST_CR0, real_cr0(vcpu));
 	vmcs_write(CR0_SHADOW, c->cr0);
 	vmcs_write(GUEST_CR3, c->cr3);
-	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE);
+	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE | (x->cr4_mask & CR4_MCE));
 	vmcs_write(CR4_SHADOW, c->cr4);
 	vmcs_write(GUEST_EFER, c->efer);
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);

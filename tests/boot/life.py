@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What happens to a machine in its life: NMIs, CPUs that go and come, new kernels, ways to reboot."""
 
+import json
+
 from boot.checks import guest_tests
 from boot.machine import check, expect, last_words
 
@@ -118,6 +120,33 @@ PANIC = "sync; echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger; slee
 def reboot_by(kind):
     """One of the kernel's ways: kbd (keyboard controller), pci (port CF9h), acpi."""
     return f"echo {kind} >/sys/kernel/reboot/type; echo 1 >/sys/kernel/reboot/force; reboot"
+
+
+# Suspend to disk: the image goes to a disk of its own, and the next boot's kernel gives way to it.
+HIBERNATE = """dmesg -n 1; mkswap /dev/vdc >/dev/null; swapon /dev/vdc
+    guest-tests --seconds 300 'state: one guest' >/tmp/guest 2>&1 & guest=$!
+    sleep 2; echo reboot >/sys/power/disk; echo disk >/sys/power/state; echo "@woke up: $?"
+    wait $guest; echo "@the old guest: $?"; cat /tmp/guest
+    echo @new; guest-tests --seconds 2 'state: one guest'; for cpu in 0 1; do cpu spin $cpu 5000 >/dev/null; done
+    luvalley status --json; echo @end; poweroff"""
+RESUME = "cat /sys/block/vdc/dev >/sys/power/resume; echo '@it does not wake up'; poweroff"
+
+
+def write_swap_disk(build, folder):
+    with open(folder / "swap.img", "wb") as disk:
+        disk.truncate(600 << 20)
+
+
+@check("suspend to disk and back: the old guest ends with an error, a new one runs, both CPUs are held")
+def hibernated(trial):
+    output = trial.log("output.txt")
+    expect("@woke up: 0" in output and "@it does not" not in output, last_words(output))
+    old, _, new = output.partition("@the old guest: ")[2].partition("@new")
+    expect(not old.startswith("0") and "not ok" in old, f"the old guest: {last_words(old)}")
+    new, _, _ = new.partition("@end")
+    expect("\nok 1" in new and '"cpus_in_dom0": 2' in new, last_words(new))
+    for cpu in json.loads(new[new.index("{"):])["cpus"]:
+        expect(cpu["exits"]["cpuid"] >= 5000, f"{cpu} escaped")
 
 
 @check("the crash kernel has the other's memory, and Luvalley still answers",
