@@ -197,6 +197,8 @@ CASES = [
     Case("sleep, pc, virtio, 2 CPUs, apic=direct",
          {"smp": "2", "luvalley_options": "apic=direct", **DIRECT},
          [Boot([life.suspended, checks.apic_mode("direct"), checks.rests])], at_end=END),
+    Case("hot-plugged memory, pc, virtio, 1 CPU", {"smp": "1", "qemu_args": "-m 1G,slots=2,maxmem=4G", **DIRECT},
+         [Boot([life.memory_added, checks.cpus_held])], at_end=END),
     Case("suspend to disk, pc, virtio, 2 CPUs",
          {"smp": "2", "mem": "512M", "append": "no_console_suspend", **DIRECT,
           "qemu_args": "-drive file={folder}/swap.img,format=raw,if=virtio"},

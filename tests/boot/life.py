@@ -2,6 +2,7 @@
 """What happens to a machine in its life: NMIs, CPUs that go and come, new kernels, ways to reboot."""
 
 import json
+import re
 
 from boot.checks import guest_tests
 from boot.machine import check, expect, last_words
@@ -120,6 +121,21 @@ PANIC = "sync; echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger; slee
 def reboot_by(kind):
     """One of the kernel's ways: kbd (keyboard controller), pci (port CF9h), acpi."""
     return f"echo {kind} >/sys/kernel/reboot/type; echo 1 >/sys/kernel/reboot/force; reboot"
+
+
+@check("memory that is added to dom0 serves calls and guests",
+       """exec 2>&1
+       monitor object_add memory-backend-ram,id=m1,size=512M; monitor device_add pc-dimm,id=d1,memdev=m1; sleep 2
+       before=$(awk '/MemTotal/ {print $2}' /proc/meminfo)
+       for m in /sys/devices/system/memory/memory*; do
+           [ $(cat $m/state) = online ] || echo online_movable >$m/state
+       done
+       echo $(($(awk '/MemTotal/ {print $2}' /proc/meminfo) - before)); luvalley log | head -1; luvalley-loop | tail -1
+       guest-tests --seconds 2 'state: one guest'; awk '/zone  *Movable/ {m = 1} m && /nr_zone_active_anon|nr_mlock/' /proc/zoneinfo""")
+def memory_added(trial):
+    expect(int(trial.lines[0]) == 512 * 1024, f"{trial.lines[0]} KiB were added")
+    expect(trial.lines[1].startswith("version") and trial.lines[2] == "done", last_words(trial.output))
+    expect(re.search("^ok 1", trial.output, re.M), last_words(trial.output))
 
 
 # Suspend to disk: the image goes to a disk of its own, and the next boot's kernel gives way to it.
