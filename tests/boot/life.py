@@ -123,6 +123,32 @@ def reboot_by(kind):
     return f"echo {kind} >/sys/kernel/reboot/type; echo 1 >/sys/kernel/reboot/force; reboot"
 
 
+LOADS = ("computing", "reading a disk", "waking each other's programs", "sending and receiving")
+
+
+@check("dom0 under load leaves guest mode for CPUID alone",
+       """exec 2>/dev/null
+       modprobe virtio_net; busybox ifconfig eth0 10.0.2.15 up; busybox ping -c 2 10.0.2.2 >/dev/null
+       dd if=/dev/vda of=/dev/null bs=1M count=1 iflag=direct
+       echo '['; luvalley status --json
+       timeout 2 taskset -c 0 yes >/dev/null
+       echo ,; luvalley status --json
+       dd if=/dev/vda of=/dev/null bs=1M count=64 iflag=direct
+       echo ,; luvalley status --json
+       timeout 2 sh -c 'taskset -c 0 yes | taskset -c 1 cat >/dev/null'
+       echo ,; luvalley status --json
+       busybox ping -c 20 -i 0.1 10.0.2.2 >/tmp/ping
+       echo ,; luvalley status --json; echo ,; grep -o '[0-9]* packets received' /tmp/ping | cut -d ' ' -f 1; echo ']'""")
+def steady(trial):
+    *times, received = trial.json()
+    expect(received == 20, f"{received} of 20 packets came back")
+    for load, before, after in zip(LOADS, times, times[1:]):
+        for then, now in zip(before["cpus"], after["cpus"]):
+            grown = {name: now["exits"][name] - count for name, count in then["exits"].items()
+                     if name not in ("cpuid", "call", "total") and now["exits"][name] != count}
+            expect(not grown, f"{load}, CPU {now['cpu']}: {grown}")
+
+
 @check("memory that is added to dom0 serves calls and guests",
        """exec 2>&1
        monitor object_add memory-backend-ram,id=m1,size=512M; monitor device_add pc-dimm,id=d1,memdev=m1; sleep 2
