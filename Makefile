@@ -3,6 +3,7 @@
 #   make         the hypervisor and the dom0 tools, into build/
 #   make demo    a test machine that boots Debian as dom0 (see README.md); FIRMWARE=uefi
 #   make bench   measured against KVM and Xen (docs/performance.md)
+#   make conformance KVM_UNIT_TESTS=DIR   the public test suite (docs/conformance.md)
 #   make install, make uninstall   on this system, as root (docs/install.md)
 #   make check   all tests; ends with "N passed, N failed" (make check-all: slow ones, too)
 #   make clean
@@ -48,10 +49,10 @@ LDS     := hv/boot/luvalley.lds
 
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
 HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
-	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c mov.c msr.c mtrr.c port.c sleep.c) \
+	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c msr.c mtrr.c port.c sleep.c) \
 	$(addprefix hv/hypercall/,inspect.c machine.c session.c) hv/vm/vm.c \
 	$(addprefix hv/mem/,host.c memmap.c mtrr.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
-	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c
+	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c hv/exit/mov.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
@@ -273,6 +274,18 @@ bench:
 bench-compare:
 	tools/bench/compare $(BASE) $(B)/bench.json
 
+# --- the public test suite --------------------------------------------------------------------
+
+# kvm-unit-tests, built. COLUMNS may have vmx, too; ENTRIES are names of its entries, with * and ?.
+KVM_UNIT_TESTS :=
+ENTRIES :=
+COLUMNS := svm kvm_amd
+
+.PHONY: conformance
+conformance: $(if $(KVM_UNIT_TESTS),all)
+	tests/conformance/run --build $(B) $(if $(KVM_UNIT_TESTS),--suite $(KVM_UNIT_TESTS)) $(COLUMNS:%=--column %) \
+		$(foreach entry,$(ENTRIES),'$(entry)')
+
 # --- installing on this system -----------------------------------------------------------------
 
 # Where "luvalley install" finds everything; a manifest says what "luvalley uninstall" takes away.
@@ -316,7 +329,7 @@ demo:
 # The parts of hv/ that need no CPU mode, built for the host under ASan and UBSan.
 PURE_SRCS := $(filter-out hv/lib/string.c,$(wildcard hv/lib/*.c)) hv/mem/memmap.c hv/mem/nested.c \
 	hv/mem/mtrr.c hv/mem/walk.c hv/boot/multiboot.c hv/boot/options.c hv/cpu/acpi.c \
-	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/dom0/mov.c hv/vm/icr.c hv/vm/lapic.c \
+	hv/exit/insn.c hv/dom0/acpi_luvy.c hv/dom0/bzimage.c hv/exit/mov.c hv/vm/icr.c hv/vm/lapic.c \
 	hv/svm/npt.c hv/vmx/ept.c hv/vmx/check.c hv/vmx/msr_bitmap.c
 PURE_OBJS := $(PURE_SRCS:%=$(B)/unit/%.o)
 UNIT_CFLAGS := -std=gnu11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all \

@@ -44,6 +44,8 @@
 #define RFLAGS_RF    BIT(16)
 #define RFLAGS_VM    BIT(17)
 
+#define DR6_BS BIT(14) /* a single step (APM 2 13.1.1) */
+
 #define VECTOR_DE 0
 #define VECTOR_DB 1
 #define VECTOR_NMI 2

@@ -9,9 +9,9 @@
 #include "cpu/spinlock.h"
 #include "cpu/x86.h"
 #include "dom0/memory.h"
-#include "dom0/mov.h"
 #include "exit/access.h"
 #include "exit/instruction.h"
+#include "exit/mov.h"
 #include "vm/icr.h"
 #include "vm/virt_ops.h"
 
@@ -284,14 +284,6 @@ static u32 modify(struct vcpu *vcpu, enum mov_kind kind, u32 now, u32 operand)
 	return result;
 }
 
-static enum code_size code_size(struct vcpu *vcpu)
-{
-	if (vcpu->code64)
-		return CODE_64;
-	vcpu_need(vcpu, VCPU_SEGMENTS);
-	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? CODE_32 : CODE_16;
-}
-
 /* Registers are 32 bits wide and 16 bytes apart; other accesses are undefined (APM 2 16.3.2). */
 void dom0_apic_write(struct vcpu *vcpu)
 {
@@ -300,7 +292,7 @@ void dom0_apic_write(struct vcpu *vcpu)
 	struct mov_insn insn;
 	u32 now = 0;
 
-	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), code_size(vcpu), &insn) ||
+	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), instruction_code_size(vcpu), &insn) ||
 	    insn.size != 4 || offset % 16) {
 		hv_log_first("CPU %u: dom0 wrote to its APIC (register 0x%x) with an instruction "
 			     "that cannot be followed (at 0x%llx); it gets #GP. apic=direct may help",

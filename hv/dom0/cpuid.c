@@ -155,11 +155,10 @@ static u32 mirror(u32 reg, u64 bit, u64 cr4, u64 cr4_bit)
 
 void dom0_cpuid_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode[] = {0x0f, 0xa2};
 	u32 leaf = (u32)vcpu->gpr[GPR_RAX], subleaf = (u32)vcpu->gpr[GPR_RCX];
 	struct cpuid r;
 
-	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+	if (!instruction_measure(vcpu, OPCODE_CPUID))
 		return;
 	r = leaf >> 8 == LUV_CPUID_BASE >> 8 ? ours(leaf) : filtered(leaf, subleaf);
 	vcpu_need(vcpu, VCPU_CONTROL);

@@ -247,13 +247,12 @@ static const struct msr_rule *find(u32 vendor, u32 msr)
 
 void dom0_msr_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode_read[] = {0x0f, 0x32}, opcode_write[] = {0x0f, 0x30};
 	bool write = vcpu->exit.msr.write, done;
 	u32 msr = vcpu->exit.msr.index;
 	const struct msr_rule *rule = find(vcpu->ops->vendor, msr);
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, write ? opcode_write : opcode_read, 2))
+	if (!instruction_measure(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
 		return;
 	if (write)
 		done = rule->write && rule->write(vcpu, msr, value);

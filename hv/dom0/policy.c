@@ -24,9 +24,7 @@ static void illegal(struct vcpu *vcpu)
 /* INVD would drop our dirty cache lines with dom0's; WBINVD is what it may mean by it. */
 static void invd(struct vcpu *vcpu)
 {
-	static const u8 opcode[] = {0x0f, 0x08};
-
-	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+	if (!instruction_measure(vcpu, OPCODE_INVD))
 		return;
 	wbinvd();
 	instruction_retire(vcpu);
@@ -40,10 +38,9 @@ static void nothing(struct vcpu *vcpu)
 /* XCR0 is dom0's own but for guests' runs. VT-x has no way to let it have XSETBV (SDM 3C 26.1.2). */
 static void xsetbv_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode[] = {0x0f, 0x01, 0xd1};
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+	if (!instruction_measure(vcpu, OPCODE_XSETBV))
 		return;
 	if ((u32)vcpu->gpr[GPR_RCX] || !xsetbv_safe(value))
 		vcpu_raise(vcpu, VECTOR_GP, true, 0);

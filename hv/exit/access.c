@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "exit/access.h"
 
+#include "cpu/msr.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "mem/page.h"
 #include "mem/ram.h"
 #include "mem/walk.h"
+#include "vm/guest.h"
+#include "vm/vm.h"
 
 #define ENTRY_PRESENT BIT(0) /* APM 2 5.4.1 */
 
 struct memory {
 	struct walk_memory walk; /* first */
 	struct vcpu *vcpu;
+	struct code_page *trail; /* where entries are noted; NULL: nowhere */
 };
 
 /* A guest's memory is what its nested tables map: dom0's RAM, checked when it was mapped. */
@@ -28,13 +32,17 @@ static const void *guest_memory(struct vcpu *vcpu, gpa_t address, u64 size)
 static bool read_entry(const struct walk_memory *walk_memory, gpa_t address, unsigned size,
 		       u64 *entry)
 {
-	struct vcpu *vcpu = ((const struct memory *)walk_memory)->vcpu;
+	const struct memory *memory = (const struct memory *)walk_memory;
+	struct vcpu *vcpu = memory->vcpu;
+	struct code_page *trail = memory->trail;
 	const void *at = vcpu->guest ? guest_memory(vcpu, address, size) : ram_dom0(address, size);
 
 	if (!at)
 		return false;
 	*entry = size == 4 ? __atomic_load_n((const u32 *)at, __ATOMIC_RELAXED)
 			   : __atomic_load_n((const u64 *)at, __ATOMIC_RELAXED);
+	if (trail && trail->end < trail->entry + ARRAY_SIZE(trail->entry))
+		*trail->end++ = (struct code_entry){at, *entry};
 	return true;
 }
 
@@ -47,9 +55,9 @@ static u8 physical_bits(void)
 	return bits;
 }
 
-static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *result)
+static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *result, struct code_page *trail)
 {
-	const struct memory memory = {{read_entry}, vcpu};
+	const struct memory memory = {{read_entry}, vcpu, trail};
 	struct walk_cpu cpu;
 
 	vcpu_need(vcpu, VCPU_CONTROL);
@@ -67,7 +75,7 @@ bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *pag
 {
 	struct walk_result result;
 
-	if (!walk(vcpu, at, (u32)(WALK_USER | (write ? WALK_WRITE : 0)), &result))
+	if (!walk(vcpu, at, (u32)(WALK_USER | (write ? WALK_WRITE : 0)), &result, NULL))
 		return false;
 	*address = result.address;
 	*page_size = result.page_size;
@@ -77,7 +85,7 @@ bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *pag
 bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value)
 {
 	struct vcpu *dom0 = this_cpu()->vcpu;
-	const struct memory memory = {{read_entry}, dom0};
+	const struct memory memory = {{read_entry}, dom0, NULL};
 	struct walk_cpu cpu;
 	struct walk_result result;
 
@@ -104,7 +112,7 @@ static void *user_memory(struct vcpu *vcpu, gva_t at, u64 size, u32 need)
 {
 	struct walk_result result;
 
-	if (size > PAGE_SIZE - at.addr % PAGE_SIZE || !walk(vcpu, at, need | WALK_USER, &result))
+	if (size > PAGE_SIZE - at.addr % PAGE_SIZE || !walk(vcpu, at, need | WALK_USER, &result, NULL))
 		return NULL;
 	return ram_dom0(result.address, size);
 }
@@ -135,21 +143,70 @@ static gva_t instruction_address(struct vcpu *vcpu)
 	return gva((u32)(vcpu->segments.seg[SEG_CS].base + vcpu->rip));
 }
 
+static u64 flushes(const struct vcpu *vcpu)
+{
+	return vcpu->guest ? vcpu->guest->vm->flushes : 0;
+}
+
+/* From the root on: an entry that is the same leads to the same next one. */
+static bool code_page_is(struct vcpu *vcpu, const struct code_page *known, u64 page)
+{
+	const struct vcpu_control *c = &vcpu->control;
+
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (!known->code || known->page != page || known->cr3 != c->cr3 || known->cr0 != c->cr0 ||
+	    known->cr4 != c->cr4 || known->efer != c->efer || known->flushes != flushes(vcpu))
+		return false;
+	for (const struct code_entry *e = known->entry; e < known->end; e++)
+		if (__atomic_load_n(e->at, __ATOMIC_RELAXED) != e->value)
+			return false;
+	return true;
+}
+
+static NOINLINE const u8 *find_code(struct vcpu *vcpu, struct code_page *known, gva_t at, u64 size)
+{
+	u64 offset = at.addr % PAGE_SIZE;
+	struct walk_result result;
+	gpa_t page;
+
+	*known = (struct code_page){
+		.page = at.addr - offset,
+		.cr0 = vcpu->control.cr0,
+		.cr3 = vcpu->control.cr3,
+		.cr4 = vcpu->control.cr4,
+		.efer = vcpu->control.efer,
+		.flushes = flushes(vcpu),
+		.end = known->entry,
+	};
+	if (!walk(vcpu, at, WALK_EXEC, &result, known))
+		return NULL;
+	page = gpa(result.address.addr - offset);
+	/* Entries of 4 bytes are not worth it. */
+	if (known->efer & EFER_LMA)
+		known->code = vcpu->guest ? guest_memory(vcpu, page, PAGE_SIZE) : ram_dom0(page, PAGE_SIZE);
+	if (known->code)
+		return known->code + offset;
+	return vcpu->guest ? guest_memory(vcpu, result.address, size) : ram_dom0_code(result.address, size);
+}
+
+/* The code at a linear address, as far as its page or `size` goes; NULL where it cannot be read. */
+static const u8 *code_at(struct vcpu *vcpu, gva_t at, u64 size)
+{
+	struct code_page *known = &vcpu->code[at.addr / PAGE_SIZE % CODE_PAGES];
+	u64 offset = at.addr % PAGE_SIZE;
+
+	return code_page_is(vcpu, known, at.addr - offset) ? known->code + offset : find_code(vcpu, known, at, size);
+}
+
 unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)
 {
 	gva_t at = instruction_address(vcpu);
 	unsigned count = 0;
 
 	while (count < max) {
-		u64 in_page = PAGE_SIZE - at.addr % PAGE_SIZE;
-		unsigned part = (unsigned)min_u64(max - count, in_page);
-		struct walk_result result;
-		const void *code;
+		unsigned part = (unsigned)min_u64(max - count, PAGE_SIZE - at.addr % PAGE_SIZE);
+		const u8 *code = code_at(vcpu, at, part);
 
-		if (!walk(vcpu, at, WALK_EXEC, &result))
-			break;
-		code = vcpu->guest ? guest_memory(vcpu, result.address, part)
-				   : ram_dom0_code(result.address, part);
 		if (!code)
 			break;
 		memcpy(bytes + count, code, part);
@@ -157,4 +214,16 @@ unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)
 		at.addr += part;
 	}
 	return count;
+}
+
+bool code_peek(struct vcpu *vcpu, u32 *bytes)
+{
+	gva_t at = instruction_address(vcpu);
+	const u8 *code = NULL;
+
+	if (at.addr % PAGE_SIZE <= PAGE_SIZE - sizeof(*bytes))
+		code = code_at(vcpu, at, sizeof(*bytes));
+	if (code)
+		__builtin_memcpy(bytes, code, sizeof(*bytes));
+	return code;
 }

@@ -36,4 +36,7 @@ bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value);
  */
 unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max);
 
+/* The first four of them, the first the lowest; false also when they are not in one page. */
+bool code_peek(struct vcpu *vcpu, u32 *bytes);
+
 #endif

@@ -76,19 +76,11 @@ static void exception_exit(struct vcpu *vcpu)
 	vcpu_raise(vcpu, vector, has_error, error);
 }
 
-static u8 default_address_size(struct vcpu *vcpu)
-{
-	if (vcpu->code64)
-		return 8;
-	vcpu_need(vcpu, VCPU_SEGMENTS);
-	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? 4 : 2;
-}
-
 /* Without decode assists the CPU does not report a string instruction's operand (APM 2 15.10.2). */
 static void find_string_operand(struct vcpu *vcpu)
 {
 	struct insn_prefixes prefixes;
-	u8 bytes[INSN_MAX], size = default_address_size(vcpu);
+	u8 bytes[INSN_MAX], size = (u8)(2u << instruction_code_size(vcpu));
 
 	insn_prefixes(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), &prefixes);
 	if (prefixes.address_size)
@@ -174,9 +166,7 @@ void guest_finish(struct vcpu *vcpu)
 
 static void hlt_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode[] = {0xf4};
-
-	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+	if (!instruction_measure(vcpu, OPCODE_HLT))
 		return;
 	instruction_retire(vcpu);
 	if (vcpu->guest->leave != LEAVE_NOT)
@@ -191,9 +181,7 @@ static void hlt_exit(struct vcpu *vcpu)
 /* The guest's RIP stays on the instruction: its client decides. */
 static void call_exit(struct vcpu *vcpu)
 {
-	static const u8 vmmcall[] = {0x0f, 0x01, 0xd9};
-
-	if (instruction_measure(vcpu, vmmcall, sizeof(vmmcall)))
+	if (instruction_measure(vcpu, OPCODE_VMMCALL))
 		guest_exit(vcpu, LUV_RUN_CALL);
 }
 
@@ -213,19 +201,15 @@ static void refused_exit(struct vcpu *vcpu)
 /* Caches are coherent with everything that a guest can reach: there is nothing to write back. */
 static void invd_exit(struct vcpu *vcpu)
 {
-	static const u8 invd[] = {0x0f, 0x08}, wbinvd_opcode[] = {0x0f, 0x09};
-
-	if (instruction_measure(vcpu, invd, sizeof(invd)) ||
-	    instruction_measure(vcpu, wbinvd_opcode, sizeof(wbinvd_opcode)))
+	if (instruction_measure(vcpu, OPCODE_INVD) || instruction_measure(vcpu, OPCODE_WBINVD))
 		instruction_retire(vcpu);
 }
 
 static void xsetbv_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode[] = {0x0f, 0x01, 0xd1};
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+	if (!instruction_measure(vcpu, OPCODE_XSETBV))
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	if ((u32)vcpu->gpr[GPR_RCX] || vcpu->control.cpl || !xcr0_is_valid(value, world_xcr0())) {

@@ -54,6 +54,9 @@ void guest_finish(struct vcpu *vcpu);
 bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok);
 bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok);
 
+/* A memory exit that is a plain store to a register in the xAPIC page: true when it was, and is done. */
+bool guest_apic_store(struct vcpu *vcpu);
+
 /*
  * Does what a register write asked for; what the client must do is left in *kind (LUV_APIC_) and
  * *value.
@@ -71,6 +74,9 @@ bool guest_apic_wake(struct vcpu *vcpu);
 /* Injects an interrupt that the APIC lets through, or opens the window for it. */
 void guest_apic_deliver(struct vcpu *vcpu);
 void guest_trap_cr8(struct vcpu *vcpu, bool trap);
+
+/* The client has written guest->cpuid. */
+void guest_cpuid_changed(struct vcpu *vcpu);
 
 /* exit handlers in files of their own */
 void guest_memory_exit(struct vcpu *vcpu);

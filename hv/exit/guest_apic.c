@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The local APICs of a VM in action: vm/lapic.c decides, this file delivers. */
 #include "cpu/x86.h"
+#include "exit/access.h"
 #include "exit/guest.h"
+#include "exit/insn.h"
+#include "exit/instruction.h"
 #include "vm/virt_ops.h"
 
 static u64 guest_tsc(const struct guest *guest)
@@ -161,24 +164,16 @@ static void report(struct vcpu *vcpu, u64 kind, u64 value)
 }
 
 /*
- * The record is made before the instruction is completed, which then only owes a step. A kick
- * that names the vCPU itself: its LINT0 takes a PIC's interrupts from now on.
+ * Behind a write of the guest's. The record is made before the instruction is completed, which then only owes a step. A
+ * kick that names the vCPU itself: its LINT0 takes a PIC's interrupts from now on.
  */
-bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
+static void written(struct vcpu *vcpu, const struct lapic_effect *effect, bool took_extint)
 {
 	struct guest *guest = vcpu->guest;
-	struct lapic_effect effect = {LAPIC_NOTHING, {0}};
-	bool took_extint = lapic_takes_extint(&guest->lapic);
 	u64 kind, what;
 
-	if (!is_apic_msr(msr))
-		return false;
-	cr8_from_hardware(vcpu);
-	*ok = lapic_msr_write(&guest->lapic, msr, value, guest_tsc(guest), &effect);
-	if (!*ok)
-		return true;
 	cr8_to_hardware(vcpu);
-	guest_apic_effect(vcpu, &effect, &kind, &what);
+	guest_apic_effect(vcpu, effect, &kind, &what);
 	/* What it sent to itself is delivered at the next entry. */
 	if (kind == LUV_APIC_KICK && !(what &= ~BIT(guest->index)))
 		kind = LUV_APIC_NOTHING;
@@ -188,6 +183,48 @@ bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
 	}
 	if (kind != LUV_APIC_NOTHING)
 		report(vcpu, kind, what);
+}
+
+bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
+{
+	struct guest *guest = vcpu->guest;
+	struct lapic_effect effect = {LAPIC_NOTHING, {0}};
+	bool took_extint = lapic_takes_extint(&guest->lapic);
+
+	if (!is_apic_msr(msr))
+		return false;
+	cr8_from_hardware(vcpu);
+	*ok = lapic_msr_write(&guest->lapic, msr, value, guest_tsc(guest), &effect);
+	if (*ok)
+		written(vcpu, &effect, took_extint);
+	return true;
+}
+
+/* While an event is delivered it is the CPU that stores, and not the instruction at RIP. */
+bool guest_apic_store(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	u64 offset = vcpu->exit.memory.at.addr - align_down(guest->lapic.base, PAGE_SIZE);
+	struct lapic_effect effect = {LAPIC_NOTHING, {0}};
+	bool took_extint = lapic_takes_extint(&guest->lapic);
+	struct vcpu_event waiting;
+	struct mov_insn insn;
+	u8 bytes[INSN_MAX];
+
+	/* Registers are 32 bits wide and 16 bytes apart (SDM 3A 10.4.1.2). */
+	if (!(guest->vm->flags & LUV_VM_LAPIC) || offset >= PAGE_SIZE || offset % 16 ||
+	    !vcpu->exit.memory.write || vcpu->exit.memory.page_walk || vcpu->ops->interrupted(vcpu, &waiting))
+		return false;
+	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), instruction_code_size(vcpu), &insn) ||
+	    insn.kind != MOV_STORE || insn.size != 4)
+		return false;
+	cr8_from_hardware(vcpu);
+	if (!lapic_mmio_write(&guest->lapic, (u32)offset,
+			      (u32)(insn.immediate ? insn.value : vcpu->gpr[insn.reg]), guest_tsc(guest), &effect))
+		return false;
+	vcpu->exit.length = insn.length;
+	written(vcpu, &effect, took_extint);
+	instruction_retire(vcpu);
 	return true;
 }
 

@@ -96,7 +96,8 @@ void guest_memory_exit(struct vcpu *vcpu)
 	struct vm_slot slot;
 
 	if (!vm_slot_find(vcpu->guest->vm, vcpu->exit.memory.at, &slot)) {
-		to_client(vcpu);
+		if (!guest_apic_store(vcpu))
+			to_client(vcpu);
 		return;
 	}
 	if (vcpu->exit.memory.present) {

@@ -14,7 +14,7 @@
 
 #define SPEC_CTRL_BITS (BIT(0) | BIT(1) | BIT(2)) /* IBRS, STIBP, SSBD */
 
-static const struct luv_cpuid_entry *find_entry(const struct guest *guest, u32 leaf, u32 subleaf)
+static __attribute__((noinline)) const struct luv_cpuid_entry *find_entry(const struct guest *guest, u32 leaf, u32 subleaf)
 {
 	for (u32 i = 0; guest->cpuid && i < LUV_CPUID_MAX; i++) {
 		const struct luv_cpuid_entry *e = &guest->cpuid[i];
@@ -48,12 +48,11 @@ static void follow_state(struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid 
 
 void guest_cpuid_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode[] = {0x0f, 0xa2};
 	u32 leaf = (u32)vcpu->gpr[GPR_RAX], subleaf = (u32)vcpu->gpr[GPR_RCX];
 	const struct luv_cpuid_entry *entry;
 	struct cpuid r = {0};
 
-	if (!instruction_measure(vcpu, opcode, sizeof(opcode)))
+	if (!instruction_measure(vcpu, OPCODE_CPUID))
 		return;
 	entry = find_entry(vcpu->guest, leaf, subleaf);
 	if (entry)
@@ -64,6 +63,16 @@ void guest_cpuid_exit(struct vcpu *vcpu)
 	vcpu->gpr[GPR_RCX] = r.ecx;
 	vcpu->gpr[GPR_RDX] = r.edx;
 	instruction_retire(vcpu);
+}
+
+void guest_cpuid_changed(struct vcpu *vcpu)
+{
+	const struct luv_cpuid_entry *basic = find_entry(vcpu->guest, 1, 0), *more = find_entry(vcpu->guest, 7, 0);
+
+	vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu->guest->cr4 = world_limits()->cr4 & world_cr4_bits(basic ? basic->ecx : 0, more ? more->ebx : 0,
+								more ? more->ecx : 0);
+	vcpu->dirty |= VCPU_CONTROL;
 }
 
 /* --- MSRs ----------------------------------------------------------------------------------- */
@@ -171,13 +180,22 @@ static void finish(struct vcpu *vcpu, bool write, u64 value)
 	instruction_retire(vcpu);
 }
 
+/* What the guest's CPUID lacks: x2APIC mode, higher physical addresses. */
+static bool lacks_base(const struct guest *guest, u64 base)
+{
+	const struct luv_cpuid_entry *basic = find_entry(guest, 1, 0), *sizes = find_entry(guest, 0x80000008, 0);
+
+	return (base & APIC_BASE_X2APIC && basic && !(basic->ecx & BIT(21))) || (sizes && base >> (sizes->eax & 63));
+}
+
 /* The local APIC's registers; false for any other. */
 static bool apic_msr(struct vcpu *vcpu, u32 msr, bool write, u64 value)
 {
-	bool ok;
+	bool refused = write && msr == MSR_APIC_BASE && lacks_base(vcpu->guest, value);
+	bool ok = false;
 
-	if (!(write ? guest_apic_write(vcpu, msr, value, &ok)
-		    : guest_apic_read(vcpu, msr, &value, &ok)))
+	if (!refused && !(write ? guest_apic_write(vcpu, msr, value, &ok)
+				: guest_apic_read(vcpu, msr, &value, &ok)))
 		return false;
 	if (ok)
 		finish(vcpu, write, value);
@@ -188,13 +206,12 @@ static bool apic_msr(struct vcpu *vcpu, u32 msr, bool write, u64 value)
 
 void guest_msr_exit(struct vcpu *vcpu)
 {
-	static const u8 opcode_read[] = {0x0f, 0x32}, opcode_write[] = {0x0f, 0x30};
 	bool write = vcpu->exit.msr.write;
 	u32 msr = vcpu->exit.msr.index;
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 	enum answer answer;
 
-	if (!instruction_measure(vcpu, write ? opcode_write : opcode_read, 2))
+	if (!instruction_measure(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
 		return;
 	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && apic_msr(vcpu, msr, write, value))
 		return;
@@ -212,25 +229,49 @@ void guest_msr_exit(struct vcpu *vcpu)
 	finish(vcpu, write, value);
 }
 
-/* --- CR8 ------------------------------------------------------------------------------------ */
+/* --- control registers ----------------------------------------------------------------------- */
 
+static bool set_cr8(struct vcpu *vcpu, u64 value)
+{
+	if (value >> 4)
+		return false;
+	vcpu->control.cr8 = (u8)value;
+	if (vcpu->guest->request & LUV_REQUEST_CR8)
+		guest_exit(vcpu, LUV_RUN_CR8);
+	return true;
+}
+
+/* APM 2 3.1.3, 5.5.1: what long mode stands on stays; PCIDs begin with PCID 0. */
+static bool set_cr4(struct vcpu *vcpu, u64 value)
+{
+	struct vcpu_control *c = &vcpu->control;
+	u64 changed = value ^ c->cr4, fixed = c->efer & EFER_LMA ? CR4_PAE | CR4_LA57 : 0;
+
+	if (value & ~vcpu->guest->cr4 || changed & fixed ||
+	    (changed & value & CR4_PCIDE && (!fixed || c->cr3 & 0xfff)))
+		return false;
+	c->cr4 = value;
+	vcpu->dirty |= VCPU_FLUSH;
+	return true;
+}
+
+/* Of CR4 with VT-x only writes that change what the guest may not have. */
 void guest_cr_exit(struct vcpu *vcpu)
 {
-	u8 bytes[INSN_MAX], gpr = 0;
-	unsigned length = insn_mov_to_cr8(bytes, code_fetch(vcpu, bytes, sizeof(bytes)),
-					  vcpu->code64, &gpr);
+	u8 bytes[INSN_MAX], cr = 0, gpr = 0;
+	unsigned length = insn_mov_to_cr(bytes, code_fetch(vcpu, bytes, sizeof(bytes)),
+					 vcpu->code64, &cr, &gpr);
+	u64 value;
 
-	if (!length)
+	if (!length || (cr != 4 && cr != 8))
 		return; /* changed meanwhile: executed again */
-	if (vcpu->gpr[gpr] >> 4) {
+	value = vcpu->code64 ? vcpu->gpr[gpr] : (u32)vcpu->gpr[gpr];
+	vcpu_need(vcpu, VCPU_CONTROL);
+	if (!(cr == 4 ? set_cr4(vcpu, value) : set_cr8(vcpu, value))) {
 		guest_raise(vcpu, VECTOR_GP, true, 0);
 		return;
 	}
-	vcpu_need(vcpu, VCPU_CONTROL);
-	vcpu->control.cr8 = (u8)vcpu->gpr[gpr];
 	vcpu->dirty |= VCPU_CONTROL;
 	vcpu->exit.length = (u8)length;
-	if (vcpu->guest->request & LUV_REQUEST_CR8)
-		guest_exit(vcpu, LUV_RUN_CR8);
 	instruction_retire(vcpu);
 }

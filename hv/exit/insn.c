@@ -55,7 +55,7 @@ void insn_prefixes(const u8 *bytes, unsigned count, struct insn_prefixes *prefix
 	}
 }
 
-unsigned insn_mov_to_cr8(const u8 *bytes, unsigned count, bool long_mode, u8 *gpr)
+unsigned insn_mov_to_cr(const u8 *bytes, unsigned count, bool long_mode, u8 *cr, u8 *gpr)
 {
 	unsigned limit = count < INSN_MAX ? count : INSN_MAX, at = 0;
 	bool lock = false;
@@ -67,9 +67,10 @@ unsigned insn_mov_to_cr8(const u8 *bytes, unsigned count, bool long_mode, u8 *gp
 		rex = bytes[at++];
 	if (limit - at < 3 || bytes[at] != 0x0f || bytes[at + 1] != 0x22)
 		return 0;
-	/* ModRM.reg 0 extended by REX.R (bit 2), or LOCK in its place; mod is ignored. */
-	if (bytes[at + 2] >> 3 & 7 || !(rex & 4) == !lock)
+	/* ModRM.reg extended by REX.R (bit 2), or LOCK in its place; mod is ignored. */
+	if (lock && rex & 4)
 		return 0;
+	*cr = (u8)((bytes[at + 2] >> 3 & 7) | (lock || rex & 4 ? 8 : 0));
 	*gpr = (u8)((bytes[at + 2] & 7) | (rex & 1) << 3);
 	return at + 3;
 }

@@ -19,10 +19,10 @@ unsigned insn_length(const u8 *bytes, unsigned count, bool long_mode, const u8 *
 		     unsigned opcode_size);
 
 /*
- * The length of MOV to CR8 (0F 22 /0 with REX.R, or with LOCK: APM 3 MOV CRn) and in *gpr the number of the
- * register that it moves; 0 when the bytes are something else.
+ * The length of MOV to a control register (0F 22; CR8 also as CR0 with LOCK: APM 3 MOV CRn), in *cr its number and
+ * in *gpr that of the register that it moves; 0 when the bytes are something else.
  */
-unsigned insn_mov_to_cr8(const u8 *bytes, unsigned count, bool long_mode, u8 *gpr);
+unsigned insn_mov_to_cr(const u8 *bytes, unsigned count, bool long_mode, u8 *cr, u8 *gpr);
 
 struct insn_prefixes {
 	u8 segment;	     /* ES CS SS DS FS GS as 0-5; INSN_NO_SEGMENT without an override */

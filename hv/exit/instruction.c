@@ -9,27 +9,42 @@
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
 
-#define DR6_BS BIT(14)
-
-bool instruction_measure(struct vcpu *vcpu, const u8 *opcode, unsigned opcode_size)
+static NOINLINE bool find_length(struct vcpu *vcpu, u32 opcode, u8 size)
 {
 	u8 bytes[INSN_MAX];
-	unsigned count;
+	unsigned count = code_fetch(vcpu, bytes, sizeof(bytes));
 
-	if (vcpu->exit.length)
-		return true;
-	count = code_fetch(vcpu, bytes, sizeof(bytes));
 	/*
 	 * dom0's, where we may not read: firmware's memory. TCG runs SMM in guest mode. The CPU has decoded it, and
 	 * compilers put no prefix before what exits.
 	 */
-	if (!count && !vcpu->guest) {
-		vcpu->exit.length = (u8)opcode_size;
-		return true;
-	}
-	vcpu->exit.length = (u8)insn_length(bytes, count, vcpu->code64, opcode,
-					    opcode_size);
+	if (!count && !vcpu->guest)
+		vcpu->exit.length = size;
+	else
+		vcpu->exit.length = (u8)insn_length(bytes, count, vcpu->code64, (const u8 *)&opcode, size);
 	return vcpu->exit.length;
+}
+
+bool instruction_measure(struct vcpu *vcpu, u32 opcode)
+{
+	u8 size = (u8)(opcode >> 24);
+	u32 first;
+
+	if (vcpu->exit.length)
+		return true;
+	/* Most often there is no prefix. */
+	if (!code_peek(vcpu, &first) || (first ^ opcode) << (32 - 8 * size))
+		return find_length(vcpu, opcode, size);
+	vcpu->exit.length = size;
+	return true;
+}
+
+enum code_size instruction_code_size(struct vcpu *vcpu)
+{
+	if (vcpu->code64)
+		return CODE_64;
+	vcpu_need(vcpu, VCPU_SEGMENTS);
+	return vcpu->segments.seg[SEG_CS].attributes & SEGMENT_BIG ? CODE_32 : CODE_16;
 }
 
 /*

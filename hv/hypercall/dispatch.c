@@ -72,7 +72,6 @@ static void restart(struct vcpu *vcpu)
 
 void hypercall_exit(struct vcpu *vcpu)
 {
-	static const u8 vmmcall[] = {0x0f, 0x01, 0xd9};
 	u64 mask = vcpu->code64 ? UINT64_MAX : UINT32_MAX;
 	u64 argument[3] = {
 		vcpu->gpr[GPR_RDI] & mask,
@@ -81,7 +80,7 @@ void hypercall_exit(struct vcpu *vcpu)
 	};
 	s64 result;
 
-	if (!instruction_measure(vcpu, vmmcall, sizeof(vmmcall)))
+	if (!instruction_measure(vcpu, OPCODE_VMMCALL))
 		return;
 	result = dispatch(vcpu, vcpu->gpr[GPR_RAX] & mask, argument);
 	if (result == CALL_RESTART) {

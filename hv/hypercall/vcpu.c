@@ -201,6 +201,8 @@ s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 		result = LUV_ERR_INVAL;
 	else if (!user_read(caller, gva(argument[2]), guest->cpuid, PAGE_SIZE))
 		result = LUV_ERR_FAULT;
+	if (guest->cpuid)
+		guest_cpuid_changed(target.vcpu);
 	target_done(&target);
 	return result;
 }

@@ -80,7 +80,8 @@ void svm_guest_intercepts(struct vcpu *vcpu)
 	vmcb->intercept_exception = (u32)(ALWAYS_EXCEPTIONS | guest->debug_exceptions);
 	vmcb->intercept_1 = INTERCEPT_1;
 	vmcb->v_intr &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR);
-	vmcb->intercept_cr = 0;
+	/* The CPU would let the guest set what it has and the guest's CPUID has not. */
+	vmcb->intercept_cr = VMCB_INTERCEPT_CR4_WRITE;
 	/* A virtual interrupt that is intercepted the moment the guest could take it. */
 	if (guest->window_open) {
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_VINTR;
@@ -88,11 +89,30 @@ void svm_guest_intercepts(struct vcpu *vcpu)
 	}
 	/* With a virtual interrupt pending, too: TCG aborts when a guest writes CR8 then. */
 	if (guest->trap_cr8 || guest->window_open)
-		vmcb->intercept_cr = VMCB_INTERCEPT_CR8_WRITE;
+		vmcb->intercept_cr |= VMCB_INTERCEPT_CR8_WRITE;
 	/* Without virtual NMIs, IRET tells that the guest's handler is done. */
 	if (guest->nmi_blocked && !guest->nmi_return)
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_IRET;
 	vmcb->clean &= (u32)~(VMCB_CLEAN_I | VMCB_CLEAN_TPR);
+}
+
+static bool nmi_waits_for_iret(const struct vcpu *vcpu)
+{
+	const struct guest *guest = vcpu->guest;
+
+	return guest->nmi_pending && guest->nmi_blocked && guest->nmi_return == vcpu->rip;
+}
+
+/* The step's TF is the guest's no longer: behind the IRET RFLAGS are what that popped. */
+static void end_nmi_step(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	vcpu->guest->nmi_step = false;
+	if (vcpu->rip == vcpu->guest->nmi_return)
+		vcpu->rflags &= ~RFLAGS_TF;
+	if (vmcb->exit_code != VMEXIT_EXCEPTION + VECTOR_DB)
+		return;
+	vmcb->dr6 &= ~DR6_BS;
+	vcpu->exit.reason = LUV_EXIT_WINDOW;
 }
 
 void svm_guest_prepare(struct vcpu *vcpu)
@@ -101,6 +121,11 @@ void svm_guest_prepare(struct vcpu *vcpu)
 	u32 before = vcpu->guest->tag_cpu;
 	bool wrapped;
 
+	/* The pending one is due behind the IRET (APM 2 15.21.5 asks for no exit there): a single step ends there. */
+	if (nmi_waits_for_iret(vcpu) && !(vmcb->rflags & RFLAGS_TF)) {
+		vmcb->rflags |= RFLAGS_TF;
+		vcpu->guest->nmi_step = true;
+	}
 	/* With V_INTR_MASKING our IF at VMRUN decides whether a physical interrupt ends the guest
 	 * (APM 2 15.21.1); GIF keeps them from us. */
 	__asm__ volatile("sti" : : : "memory");
@@ -120,6 +145,8 @@ void svm_guest_exited(struct vcpu *vcpu)
 	struct vmcb *vmcb = vcpu->vendor;
 
 	__asm__ volatile("cli" : : : "memory");
+	if (vcpu->guest->nmi_step)
+		end_nmi_step(vcpu, vmcb);
 	if (vmcb->exit_code != VMEXIT_IRET)
 		return;
 	/* NMIs stay blocked until the IRET is done: until RIP has moved on. */

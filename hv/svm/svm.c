@@ -204,25 +204,28 @@ static void load_msrs(struct vcpu *vcpu, struct vmcb *vmcb)
 	};
 }
 
+/* After every exit: nearly all need them, and here they are plain memory. */
+static void load_control(struct vcpu *vcpu, const struct vmcb *vmcb)
+{
+	vcpu->control = (struct vcpu_control){
+		.cr0 = vmcb->cr0,
+		.cr2 = vmcb->cr2,
+		.cr3 = vmcb->cr3,
+		.cr4 = vmcb->cr4,
+		.efer = vmcb->efer & ~EFER_SVME,
+		.dr6 = vmcb->dr6,
+		.dr7 = vmcb->dr7,
+		.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK),
+		.cpl = vmcb->cpl,
+		.interrupt_shadow = vmcb->interrupt_shadow & 1,
+	};
+	vcpu->valid = VCPU_CONTROL;
+}
+
 static void svm_load(struct vcpu *vcpu, u32 groups)
 {
 	struct vmcb *vmcb = vcpu->vendor;
-	struct vcpu_control *c = &vcpu->control;
 
-	if (groups & VCPU_CONTROL) {
-		*c = (struct vcpu_control){
-			.cr0 = vmcb->cr0,
-			.cr2 = vmcb->cr2,
-			.cr3 = vmcb->cr3,
-			.cr4 = vmcb->cr4,
-			.efer = vmcb->efer & ~EFER_SVME,
-			.dr6 = vmcb->dr6,
-			.dr7 = vmcb->dr7,
-			.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK),
-			.cpl = vmcb->cpl,
-			.interrupt_shadow = vmcb->interrupt_shadow & 1,
-		};
-	}
 	if (groups & VCPU_SEGMENTS)
 		load_segments(vcpu, vmcb);
 	if (groups & VCPU_MSRS)
@@ -356,7 +359,6 @@ static void decode_io(const struct vmcb *vmcb, struct vcpu_exit *exit)
 {
 	u64 info = vmcb->exit_info_1;
 
-	exit->reason = LUV_EXIT_IO;
 	exit->length = (u8)(vmcb->exit_info_2 - vmcb->rip);
 	exit->io.port = (u16)IO_PORT(info);
 	exit->io.size = (u8)IO_SIZE(info);
@@ -374,7 +376,6 @@ static void decode_exception(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17) |
 			       BIT(21) | BIT(29) | BIT(30);
 
-	exit->reason = LUV_EXIT_EXCEPTION;
 	exit->exception.vector = vector;
 	exit->exception.has_error = with_error & BIT(vector);
 	exit->exception.error = (u32)vmcb->exit_info_1;
@@ -384,7 +385,6 @@ static void decode_exception(const struct vmcb *vmcb, struct vcpu_exit *exit)
 /* Executing them is refused with the given exception. */
 static void decode_refused(struct vcpu_exit *exit, u8 vector)
 {
-	exit->reason = LUV_EXIT_ILLEGAL;
 	exit->exception.vector = vector;
 	exit->exception.has_error = vector == VECTOR_GP;
 	exit->exception.error = 0;
@@ -394,7 +394,6 @@ static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 {
 	u64 info = vmcb->exit_info_1;
 
-	exit->reason = LUV_EXIT_MEMORY;
 	exit->info = vmcb->exit_info_2;
 	exit->memory.at = gpa(vmcb->exit_info_2);
 	exit->memory.present = info & NPF_PRESENT;
@@ -406,88 +405,63 @@ static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	memcpy(exit->memory.bytes, vmcb->fetched, sizeof(exit->memory.bytes));
 }
 
+static const u8 reasons[] = { /* and one; 0 where there is none */
+	[VMEXIT_CR4_WRITE] = LUV_EXIT_CR + 1,
+	[VMEXIT_CR8_WRITE] = LUV_EXIT_CR + 1,
+	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = LUV_EXIT_EXCEPTION + 1,
+	[VMEXIT_INTR] = LUV_EXIT_INTERRUPT + 1,
+	[VMEXIT_NMI] = LUV_EXIT_NMI + 1,
+	[VMEXIT_SMI] = LUV_EXIT_INTERRUPT + 1,
+	[VMEXIT_INIT] = LUV_EXIT_INIT + 1,
+	[VMEXIT_VINTR] = LUV_EXIT_WINDOW + 1,
+	[VMEXIT_RDPMC] = LUV_EXIT_ILLEGAL + 1,
+	[VMEXIT_CPUID] = LUV_EXIT_CPUID + 1,
+	[VMEXIT_IRET] = LUV_EXIT_WINDOW + 1,
+	[VMEXIT_INVD] = LUV_EXIT_INVD + 1,
+	[VMEXIT_HLT] = LUV_EXIT_HLT + 1,
+	[VMEXIT_INVLPGA] = LUV_EXIT_ILLEGAL + 1,
+	[VMEXIT_IO] = LUV_EXIT_IO + 1,
+	[VMEXIT_MSR] = LUV_EXIT_MSR + 1,
+	[VMEXIT_SHUTDOWN] = LUV_EXIT_SHUTDOWN + 1,
+	[VMEXIT_VMRUN] = LUV_EXIT_ILLEGAL + 1,
+	[VMEXIT_VMMCALL] = LUV_EXIT_CALL + 1,
+	[VMEXIT_VMLOAD ... VMEXIT_SKINIT] = LUV_EXIT_ILLEGAL + 1, /* VMSAVE, STGI, CLGI */
+	[VMEXIT_WBINVD] = LUV_EXIT_INVD + 1,
+	[VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED] = LUV_EXIT_ILLEGAL + 1, /* MWAIT */
+	[VMEXIT_XSETBV] = LUV_EXIT_XSETBV + 1,
+	[VMEXIT_RDPRU] = LUV_EXIT_ILLEGAL + 1,
+	[VMEXIT_INVLPGB] = LUV_EXIT_ILLEGAL + 1,
+	[VMEXIT_MCOMMIT ... VMEXIT_TLBSYNC] = LUV_EXIT_ILLEGAL + 1,
+};
+
+static u32 reason_of(u64 code)
+{
+	if (code < ARRAY_SIZE(reasons) && reasons[code])
+		return reasons[code] - 1u;
+	if (code == VMEXIT_NPF)
+		return LUV_EXIT_MEMORY;
+	return code == VMEXIT_INVALID || code == VMEXIT_INVALID_TCG ? LUV_EXIT_ENTRY_FAILED : LUV_EXIT_OTHER;
+}
+
 static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
 {
+	exit->reason = reason_of(vmcb->exit_code);
 	exit->code = vmcb->exit_code;
 	exit->info = vmcb->exit_info_1;
 	/* Zero without NRIP save; never more than 15 with it. */
 	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
-
-	switch (vmcb->exit_code) {
-	case VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST:
+	switch (exit->reason) {
+	case LUV_EXIT_EXCEPTION:
 		decode_exception(vmcb, exit);
 		break;
-	case VMEXIT_CR8_WRITE:
-		exit->reason = LUV_EXIT_CR;
+	case LUV_EXIT_ILLEGAL:
+		decode_refused(exit, vmcb->exit_code == VMEXIT_RDPMC ? VECTOR_GP : VECTOR_UD);
 		break;
-	case VMEXIT_INTR:
-	case VMEXIT_SMI:
-		exit->reason = LUV_EXIT_INTERRUPT;
-		break;
-	case VMEXIT_NMI:
-		exit->reason = LUV_EXIT_NMI;
-		break;
-	case VMEXIT_INIT:
-		exit->reason = LUV_EXIT_INIT;
-		break;
-	case VMEXIT_VINTR:
-	case VMEXIT_IRET:
-		exit->reason = LUV_EXIT_WINDOW;
-		break;
-	case VMEXIT_CPUID:
-		exit->reason = LUV_EXIT_CPUID;
-		break;
-	case VMEXIT_INVD:
-	case VMEXIT_WBINVD:
-		exit->reason = LUV_EXIT_INVD;
-		break;
-	case VMEXIT_HLT:
-		exit->reason = LUV_EXIT_HLT;
-		break;
-	case VMEXIT_IO:
+	case LUV_EXIT_IO:
 		decode_io(vmcb, exit);
 		break;
-	case VMEXIT_MSR:
-		exit->reason = LUV_EXIT_MSR;
-		exit->msr.write = vmcb->exit_info_1 & 1;
-		break;
-	case VMEXIT_SHUTDOWN:
-		exit->reason = LUV_EXIT_SHUTDOWN;
-		break;
-	case VMEXIT_VMMCALL:
-		exit->reason = LUV_EXIT_CALL;
-		break;
-	case VMEXIT_RDPMC:
-		decode_refused(exit, VECTOR_GP);
-		break;
-	case VMEXIT_INVLPGA:
-	case VMEXIT_VMRUN:
-	case VMEXIT_VMLOAD:
-	case VMEXIT_VMSAVE:
-	case VMEXIT_STGI:
-	case VMEXIT_CLGI:
-	case VMEXIT_SKINIT:
-	case VMEXIT_MONITOR:
-	case VMEXIT_MWAIT:
-	case VMEXIT_MWAIT_ARMED:
-	case VMEXIT_RDPRU:
-	case VMEXIT_INVLPGB:
-	case VMEXIT_MCOMMIT:
-	case VMEXIT_TLBSYNC:
-		decode_refused(exit, VECTOR_UD);
-		break;
-	case VMEXIT_XSETBV:
-		exit->reason = LUV_EXIT_XSETBV;
-		break;
-	case VMEXIT_NPF:
+	case LUV_EXIT_MEMORY:
 		decode_memory(vmcb, exit);
-		break;
-	case VMEXIT_INVALID:
-	case VMEXIT_INVALID_TCG:
-		exit->reason = LUV_EXIT_ENTRY_FAILED;
-		break;
-	default:
-		exit->reason = LUV_EXIT_OTHER;
 		break;
 	}
 }
@@ -533,18 +507,19 @@ static void svm_enter(struct vcpu *vcpu)
 
 	vmcb->tlb_control = VMCB_TLB_KEEP;
 	vmcb->clean = VMCB_CLEAN_ALL;
-	/* The map may have changed: this exit may have been one too many (msr_write_exits). */
-	if (vmcb->exit_code == VMEXIT_MSR)
-		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
-	vcpu->valid = 0;
+	load_control(vcpu, vmcb);
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vcpu->gpr[GPR_RSP] = vmcb->rsp;
 	vcpu->rip = vmcb->rip;
 	vcpu->rflags = vmcb->rflags;
 	vcpu->code64 = vmcb->efer & EFER_LMA && vmcb->cs.attributes & SEGMENT_LONG;
 	decode_exit(vmcb, &vcpu->exit);
-	if (vcpu->exit.reason == LUV_EXIT_MSR)
+	if (vcpu->exit.reason == LUV_EXIT_MSR) {
 		vcpu->exit.msr.index = (u32)vcpu->gpr[GPR_RCX];
+		vcpu->exit.msr.write = vmcb->exit_info_1 & 1;
+		/* The map may have changed: this exit may have been one too many (msr_write_exits). */
+		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
+	}
 	vmcb->event_inject = interrupted_event(vmcb);
 	if (vcpu->guest)
 		svm_guest_exited(vcpu);

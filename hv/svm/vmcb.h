@@ -87,6 +87,7 @@ ASSERT_OFFSET(struct vmcb, cr2, 0x640);
 ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 
 /* intercept_cr, 000h. */
+#define VMCB_INTERCEPT_CR4_WRITE BIT(16 + 4)
 #define VMCB_INTERCEPT_CR8_WRITE BIT(16 + 8)
 
 /* intercept_1, 00Ch. */
@@ -156,6 +157,7 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 
 /* exit_code, APM 2 appendix C. */
 enum vmexit_code {
+	VMEXIT_CR4_WRITE = 0x14,
 	VMEXIT_CR8_WRITE = 0x18,
 	VMEXIT_EXCEPTION = 0x40, /* + vector */
 	VMEXIT_EXCEPTION_LAST = 0x5f,

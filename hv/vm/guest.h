@@ -49,11 +49,13 @@ struct guest {
 	u64 spec_ctrl;
 	u64 apic_base;
 	struct luv_cpuid_entry *cpuid; /* one page, or NULL: all zeros */
+	u64 cr4; /* bits that the guest may set */
 
 	/* Events. */
 	struct vcpu_event queued; /* an interrupt or exception of the client's that waits to be injected */
 	bool has_queued;
 	bool nmi_pending, nmi_blocked;
+	bool nmi_step;	/* TF is ours, to see the end of an IRET (svm/guest.c) */
 	u64 nmi_return; /* RIP of the IRET that will unblock NMIs; 0: none seen */
 	bool window_open; /* ask for an exit when interrupts can be taken */
 	bool trap_cr8;	  /* ask for an exit when CR8 is written */

@@ -26,6 +26,9 @@ static bool makes_double_fault(const struct vcpu_event *first, u8 second)
 
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
 {
+	/* Faults set RF in the image that they push; injected ones push what RFLAGS is (APM 2 8.2, 15.20). */
+	const u32 no_faults = BIT(VECTOR_DB) | BIT(VECTOR_NMI) | BIT(VECTOR_BP) | BIT(VECTOR_OF) |
+			      BIT(VECTOR_DF) | BIT(VECTOR_MC);
 	struct vcpu_event first, event = {
 		.vector = vector,
 		.type = EVENT_EXCEPTION,
@@ -33,6 +36,8 @@ void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
 		.error = error,
 	};
 
+	if (!(no_faults >> vector & 1))
+		vcpu->rflags |= RFLAGS_RF;
 	if (vcpu->ops->interrupted(vcpu, &first) && makes_double_fault(&first, vector))
 		event = (struct vcpu_event){
 			.vector = VECTOR_DF,

@@ -129,6 +129,23 @@ struct vcpu_event {
 #define EVENT_NMI	2u
 #define EVENT_EXCEPTION 3u
 
+#define CODE_PAGES 8
+
+/*
+ * Where a page of code lies that was fetched from, and what made it so: while the registers, the entries of the
+ * page tables and what is mapped are the same, a walk would end there again.
+ */
+struct code_page {
+	u64 page; /* linear */
+	u64 cr0, cr3, cr4, efer;
+	u64 flushes;	/* of a guest's VM */
+	const u8 *code; /* NULL: none is known */
+	struct code_entry {
+		const u64 *at;
+		u64 value;
+	} entry[5], *end;
+};
+
 struct exit_policy;
 struct guest;
 struct virt_ops;
@@ -149,7 +166,8 @@ struct vcpu {
 	struct nested *nested;		  /* immutable */
 	struct guest *guest;		  /* immutable; NULL for dom0 */
 	u64 exits[LUV_EXIT_COUNT];
-	void *vendor; /* the vendor's page(s) */
+	void *vendor;			  /* the vendor's page(s) */
+	struct code_page code[CODE_PAGES]; /* by the address's low bits (exit/access.c) */
 };
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a struct vcpu is one page");
 ASSERT_OFFSET(struct vcpu, gpr, 0);

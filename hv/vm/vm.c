@@ -7,6 +7,7 @@
 #include "mem/page.h"
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
+#include "vm/world.h"
 
 #define WRONG_HANDLES_MAX 64
 #define FREE_STEP	  32	     /* table pages that one call frees */
@@ -399,6 +400,7 @@ static void power_on(struct vcpu *vcpu, struct vm *vm, u32 index)
 	guest->index = index;
 	guest->xcr0 = 1;
 	guest->apic_base = 0xfee00800 | (index ? 0 : BIT(8));
+	guest->cr4 = world_limits()->cr4;
 	guest->unchecked = true;
 	lapic_reset(&guest->lapic, index, index == 0);
 	if (vm->tsc_khz)

@@ -97,20 +97,14 @@ static void choose_verw(void)
 		       is_intel() || (id.ecx & not_affected) != not_affected);
 }
 
-/* The CR4 bits that CPUID 1 and 7 announce (APM 2 3.1.3). */
-static u64 cr4_bits(void)
+u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7)
 {
-	struct cpuid basic = cpuid(1, 0), extended = cpuid(7, 0);
 	u64 bits = 0x7ff; /* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
 
-	bits |= extended.ecx & BIT(2) ? CR4_UMIP : 0;
-	bits |= extended.ecx & BIT(16) ? CR4_LA57 : 0;
-	bits |= extended.ebx & BIT(0) ? CR4_FSGSBASE : 0;
-	bits |= basic.ecx & BIT(17) ? CR4_PCIDE : 0;
-	bits |= basic.ecx & BIT(26) ? CR4_OSXSAVE : 0;
-	bits |= extended.ebx & BIT(7) ? CR4_SMEP : 0;
-	bits |= extended.ebx & BIT(20) ? CR4_SMAP : 0;
-	bits |= extended.ecx & BIT(3) ? CR4_PKE : 0;
+	bits |= (ecx_1 & BIT(17) ? CR4_PCIDE : 0) | (ecx_1 & BIT(26) ? CR4_OSXSAVE : 0);
+	bits |= (ebx_7 & BIT(0) ? CR4_FSGSBASE : 0) | (ebx_7 & BIT(7) ? CR4_SMEP : 0);
+	bits |= (ebx_7 & BIT(20) ? CR4_SMAP : 0) | (ecx_7 & BIT(2) ? CR4_UMIP : 0);
+	bits |= (ecx_7 & BIT(3) ? CR4_PKE : 0) | (ecx_7 & BIT(16) ? CR4_LA57 : 0);
 	return bits;
 }
 
@@ -136,7 +130,7 @@ static u64 usable_xcr0(void)
 
 void world_init(void)
 {
-	struct cpuid sizes = cpuid(0x80000008, 0);
+	struct cpuid sizes = cpuid(0x80000008, 0), extended = cpuid(7, 0);
 
 	has.xsave = cpuid(1, 0).ecx & BIT(26);
 	has.xcr0 = has.xsave ? usable_xcr0() : BIT(0);
@@ -154,7 +148,7 @@ void world_init(void)
 	has.l1d = wants_l1d_flush();
 	has.limits = (struct state_limits){
 		.physical_bits = (u8)sizes.eax,
-		.cr4 = cr4_bits(),
+		.cr4 = world_cr4_bits(cpuid(1, 0).ecx, extended.ebx, extended.ecx),
 		.efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE,
 		.xcr0 = has.xcr0,
 	};

@@ -31,6 +31,9 @@ bool world_cpu_init(struct cpu *cpu);
 /* What guests' registers may hold. */
 const struct state_limits *world_limits(void);
 
+/* The CR4 bits that CPUID leaves 1 and 7 announce (APM 2 3.1.3). */
+u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7);
+
 /*
  * From dom0 to the guest; false when the client's FPU page holds what XRSTOR refuses (dom0's state is
  * back then). world_leave stores the guest's FPU into that page.

@@ -85,11 +85,10 @@ static void decode_memory(struct vcpu_exit *exit)
 
 /*
  * A write that would change a bit of ours. The shadow takes the bit over, and the instruction is executed again: it
- * exits no more, and the CPU does all the rest of it.
+ * exits no more, and the CPU does all the rest of it. A guest's CR4 is guest_cr_exit's.
  */
 static void decode_cr(struct vcpu *vcpu)
 {
-	struct vmx *x = vcpu->vendor;
 	struct vcpu_exit *exit = &vcpu->exit;
 	u64 value = vcpu->gpr[CR_GPR(exit->info)];
 
@@ -103,12 +102,8 @@ static void decode_cr(struct vcpu *vcpu)
 			decode_refused(exit, VECTOR_GP);
 		else
 			vmcs_write(CR0_SHADOW, value);
-	} else {
-		/* None that a guest may set. */
-		if (vcpu->guest && value & x->cr4_mask & ~CR4_MCE)
-			decode_refused(exit, VECTOR_GP);
-		else
-			vmcs_write(CR4_SHADOW, value);
+	} else if (!vcpu->guest) {
+		vmcs_write(CR4_SHADOW, value);
 	}
 }
 

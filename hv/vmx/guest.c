@@ -48,10 +48,7 @@ void vmx_guest_init(void)
 		msr_bitmap_set(guest_bitmap, switched_msrs[i], true, true, false);
 }
 
-/*
- * NE must be set; CD and NW would be the CPU's. Of CR4 a guest has what its client may set; MCE only for show: it stays set, since a
- * machine check would shut the CPU down (SDM 3B 16.7).
- */
+/* NE must be set; CD and NW would be the CPU's. CR4's mask is written with CR4. */
 bool vmx_guest_create(struct vcpu *vcpu)
 {
 	struct vmx *x = vmx_create(vcpu);
@@ -59,9 +56,7 @@ bool vmx_guest_create(struct vcpu *vcpu)
 	if (!x)
 		return false;
 	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
-	x->cr4_mask = ~world_limits()->cr4 | CR4_MCE;
 	vmcs_write(CR0_MASK, x->cr0_mask);
-	vmcs_write(CR4_MASK, x->cr4_mask);
 	vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap).addr);
 	vmcs_write(VIRTUAL_APIC_ADDRESS, virt_to_hpa(x->virtual_apic).addr);
 	vmx_give_back(vcpu);

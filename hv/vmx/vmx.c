@@ -425,6 +425,8 @@ static void store_control(struct vcpu *vcpu)
 	u64 entry = vmcs_read(ENTRY_CONTROLS) & ~ENTRY_GUEST_64;
 
 	look_at_changes(x, c);
+	if (vcpu->guest)
+		vmcs_write(CR4_MASK, x->cr4_mask = ~vcpu->guest->cr4 | CR4_MCE);
 	vmcs_write(GUEST_CR0, real_cr0(vcpu));
 	vmcs_write(CR0_SHADOW, c->cr0);
 	vmcs_write(GUEST_CR3, c->cr3);

@@ -18,7 +18,7 @@ struct vmx {
 	u32 primary;	    /* PRIMARY_CONTROLS as written */
 	u32 vpid;
 	u64 ept_pointer;    /* immutable */
-	u64 cr0_mask, cr4_mask; /* immutable: bits that the guest sees in the shadow */
+	u64 cr0_mask, cr4_mask; /* bits that the guest sees in the shadow */
 	/* What entry and exit do not switch; the registers have it while the vCPU is active. */
 	u64 cr2, dr6;
 	u64 star, lstar, cstar, sfmask, kernel_gs_base;

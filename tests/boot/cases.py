@@ -97,7 +97,7 @@ CASES = [
          at_end=END, seconds=900),
     Case("VT-x, KVM face, 1 CPU", {"smp": "1", **VMX, **DIRECT, "luvalley_options": "apic=direct"},
          [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 1)])],
-         at_end=END, seconds=1500, step_seconds=600, slow=True),
+         at_end=END, seconds=1500, step_seconds=600),
     Case("VT-x, guests, 2 CPUs", {"smp": "2", **VMX, **DIRECT, "luvalley_options": "apic=direct"},
          [Boot([checks.guest_exits, checks.guest_misuse, checks.guest_restarts, checks.guest_state,
                 life.msrs_swept, checks.cpus_held])],

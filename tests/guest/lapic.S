@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the vCPUs of tests/guest/lapic.c execute: x2APIC in 64-bit mode, and an AP in real mode. */
+/* What the vCPUs of tests/guest/lapic.c execute: x2APIC in 64-bit mode, an AP in real mode, and xAPIC in protected mode. */
 	.section .rodata
 
 .macro write_msr msr, low, high=0
@@ -72,5 +72,19 @@ payload_ap:
 	outb	%al, $0x10
 	hlt
 payload_ap_end:
+
+	.code32
+	.global payload_xapic, payload_xapic_end
+payload_xapic:
+	movl	$0xfee00000, %esi
+	movl	$0x1ff, 0xf0(%esi)
+	movl	$0x40, %ecx
+	movl	%ecx, 0x80(%esi)
+	say 1
+	/* What the hypervisor leaves to the client: instructions of 3 and 7 bytes. */
+	xchgl	%edx, 0x10(%esi)
+	movb	$0x50, 0x80(%esi)
+	say 2
+payload_xapic_end:
 
 	.section .note.GNU-stack, "", @progbits

@@ -10,6 +10,7 @@
 #define VECTOR_CLIENT 0x43u
 
 extern const uint8_t payload_lapic[], payload_lapic_end[], payload_ap[], payload_ap_end[];
+extern const uint8_t payload_xapic[], payload_xapic_end[];
 
 static struct machine machine;
 
@@ -106,7 +107,39 @@ static void test_lapic(int argument)
 	machine_destroy(&machine);
 }
 
+static uint32_t apic_register(unsigned offset)
+{
+	uint8_t registers[LUV_LAPIC_SIZE];
+	uint32_t value;
+
+	EXPECT(luv_lapic_read(machine.vm, 0, registers), 0);
+	memcpy(&value, registers + offset, sizeof(value));
+	return value;
+}
+
+/* A plain store to the page is the hypervisor's, everything else the client's. */
+static void test_xapic(int argument)
+{
+	const struct payload payload = {.code[1] = {payload_xapic, payload_xapic_end}};
+
+	(void)argument;
+	machine_create_with(&machine, LUV_VM_LAPIC, 0);
+	machine_load(&machine, &payload, PROTECTED);
+	expect_said(1);
+	EXPECT(apic_register(0xf0), 0x1ff);
+	EXPECT(apic_register(0x80), 0x40);
+	EXPECT(machine.vcpu[0].page->cr8, 4);
+	EXPECT(machine_run(&machine, 0, LUV_RUN_MMIO)->mmio.gpa, 0xfee00010);
+	machine_skip(&machine, 3);
+	EXPECT(machine_run(&machine, 0, LUV_RUN_MMIO)->mmio.gpa, 0xfee00080);
+	EXPECT(apic_register(0x80), 0x40);
+	machine_skip(&machine, 7);
+	expect_said(2);
+	machine_destroy(&machine);
+}
+
 const struct test lapic_tests[] = {
 	{.name = "local APICs", .run = test_lapic, .seconds = 90},
+	{.name = "the xAPIC page", .run = test_xapic},
 	{0},
 };

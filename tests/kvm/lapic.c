@@ -47,6 +47,10 @@ GUEST(x2apic, 64,
       "mov $0x1b, %ecx; rdmsr; or $0xc00, %eax; wrmsr; mov $0x80f, %ecx; mov $0x1ff, %eax\n"
       "xor %edx, %edx; wrmsr; mov $0x802, %ecx; rdmsr; out %eax, $0x10; sti; mov $0x83f, %ecx\n"
       "mov $0x55, %eax; wrmsr; nop; out %al, $0x10; hlt");
+GUEST(moves_base, 64,
+      "mov $0x1b, %ecx; rdmsr; mov $0x80, %edx; wrmsr; out %al, $0x10\n"
+      "mov $0x100, %edx; wrmsr; out %al, $0x10");
+GUEST(over_wrmsr, 64, "addq $2, 8(%rsp); add $8, %rsp; out %al, $0x12; iretq");
 GUEST(tpr, 64, "mov $0xfee00000, %r15d; movl $0x20, 0x80(%r15); out %al, $0x10; hlt");
 GUEST(handler, 64, "out %al, $0x14; movl $0, 0xb0(%r15); iretq");
 GUEST(x2apic_handler, 64,
@@ -208,6 +212,51 @@ static void test_x2apic(int argument)
 	EXPECT(vm_sregs(&vm, 0).apic_base, 0xfee00d00);
 }
 
+/* The page cannot lie above the guest's physical addresses. */
+static void test_base_too_high(int argument)
+{
+	struct kvm_cpuid2 *list;
+	struct kvm_cpuid_entry2 *sizes;
+
+	(void)argument;
+	start(&moves_base);
+	list = cpuid_supported(vm.kvm);
+	sizes = cpuid_find(list, 0x80000008, 0);
+	sizes->eax = (sizes->eax & ~0xffu) | 40;
+	MUST(ioctl(vm.vcpu[0].fd, KVM_SET_CPUID2, list));
+	free(list);
+	vm_put(&vm, HANDLER + 0x200, &over_wrmsr);
+	vm_gate(&vm, 13, HANDLER + 0x200);
+	vm_out(&vm, 0, PORT); /* bit 39 */
+	EXPECT(vm_sregs(&vm, 0).apic_base, 0x80fee00900);
+	vm_out(&vm, 0, PORT_HANDLER); /* bit 40 */
+	EXPECT(vm_sregs(&vm, 0).apic_base, 0x80fee00900);
+	EXPECT(msr_write(vm.vcpu[0].fd, 0x1b, 0x100fee00900), ENXIO);
+}
+
+/* Where CPUID has no x2APIC, nobody switches it on. */
+static void test_x2apic_hidden(int argument)
+{
+	struct kvm_sregs sregs;
+	struct kvm_cpuid2 *list;
+
+	(void)argument;
+	start(&x2apic);
+	list = cpuid_supported(vm.kvm);
+	cpuid_find(list, 1, 0)->ecx &= ~CPUID_1_ECX_X2APIC;
+	MUST(ioctl(vm.vcpu[0].fd, KVM_SET_CPUID2, list));
+	free(list);
+	vm_put(&vm, HANDLER + 0x200, &over_wrmsr);
+	vm_gate(&vm, 13, HANDLER + 0x200);
+	vm_out(&vm, 0, PORT_HANDLER);
+	sregs = vm_sregs(&vm, 0);
+	EXPECT(sregs.apic_base, 0xfee00900);
+	sregs.apic_base |= 1 << 10;
+	EXPECT(failure(ioctl(vm.vcpu[0].fd, KVM_SET_SREGS, &sregs)), EINVAL);
+	EXPECT(msr_write(vm.vcpu[0].fd, 0x1b, 0xfee00d00), ENXIO);
+	EXPECT(msr_write(vm.vcpu[0].fd, 0x1b, 0xfee00100), 0);
+}
+
 static void test_tpr_access(int argument)
 {
 	struct kvm_tpr_access_ctl control = {.enabled = 1};
@@ -250,6 +299,8 @@ const struct test lapic_tests[] = {
     TEST_OF("lapic: the timer interrupts a guest that runs", test_periodic, 1),
     TEST("lapic: the timer with a TSC deadline", test_deadline),
     TEST("lapic: x2APIC", test_x2apic),
+    TEST("lapic: APIC_BASE above the guest's addresses", test_base_too_high),
+    TEST("lapic: x2APIC that CPUID does not have", test_x2apic_hidden),
     TEST("lapic: TPR access reports", test_tpr_access),
     TEST("lapic: what needs a local APIC", test_vapic_without),
     TESTS_END,

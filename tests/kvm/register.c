@@ -691,6 +691,87 @@ static void test_cpuid_refused(int argument)
 	REFUSED(KVM_SET_CPUID2, &many, E2BIG);
 }
 
+/* --- CR4 -------------------------------------------------------------------------------- */
+
+#define CR4_FSGSBASE (1ull << 16)
+#define CR4_PCIDE    (1ull << 17)
+
+/* Sets in CR4 what DATA has; a MOV to CR4 that raises #GP ends at the other port. */
+GUEST(sets_cr4, 64,
+      "1: mov %cr4, %rax; or (%rsi), %rax; mov %rax, %cr4; out %al, $0x10; jmp 1b");
+GUEST(clears_pae, 64, "mov %cr4, %rax; and $~0x20, %rax; mov %rax, %cr4; out %al, $0x10");
+GUEST(over_cr4, 64,
+      "addq $3, 8(%rsp); add $8, %rsp; mov 16(%rsp), %rax; out %eax, $0x12; iretq");
+
+static void start_cr4(const struct guest *guest, uint32_t without_ebx_7)
+{
+	struct kvm_cpuid2 *list;
+	struct kvm_cpuid_entry2 *features;
+
+	vm_create(&vm);
+	list = cpuid_supported(vm.kvm);
+	features = cpuid_find(list, 7, 0);
+	if (features)
+		features->ebx &= ~without_ebx_7;
+	cpuid_find(list, 1, 0)->ecx &= ~(1u << 17);
+	SET(KVM_SET_CPUID2, list);
+	free(list);
+	vm_load(&vm, 0, guest, LONG);
+	vm_put(&vm, HANDLER + 0x100, &over_cr4);
+	vm_gate(&vm, 13, HANDLER + 0x100);
+}
+
+static void expect_cr4(uint64_t bits, unsigned port)
+{
+	uint64_t before = vm_sregs(&vm, 0).cr4;
+	uint32_t flags;
+
+	memcpy(vm.memory + DATA, &bits, sizeof(bits));
+	flags = vm_out(&vm, 0, port);
+	if (port == PORT_HANDLER) {
+		EXPECT(flags >> 16 & 1, 1); /* RF: a fault (APM 2 8.2) */
+		EXPECT(vm_sregs(&vm, 0).cr4, before);
+		vm_out(&vm, 0, PORT); /* the handler has returned */
+	}
+	EXPECT(vm_sregs(&vm, 0).cr4, port == PORT ? before | bits : before);
+}
+
+static void test_cr4(int argument)
+{
+	(void)argument;
+	start_cr4(&sets_cr4, 0);
+	expect_cr4(1 << 2, PORT); /* TSD */
+	expect_cr4(1 << 15, PORT_HANDLER);
+	expect_cr4(1ull << 31, PORT_HANDLER);
+	expect_cr4(1 << 7, PORT); /* PGE */
+}
+
+static void test_cr4_hidden(int argument)
+{
+	struct kvm_cpuid2 *list = cpuid_supported(kvm_open());
+	struct kvm_cpuid_entry2 *features = cpuid_find(list, 7, 0);
+
+	(void)argument;
+	if (!features || !(features->ebx & 1))
+		skip("the CPU has no FSGSBASE");
+	start_cr4(&sets_cr4, 0);
+	expect_cr4(CR4_FSGSBASE, PORT);
+	vm_close(&vm);
+	start_cr4(&sets_cr4, 1);
+	expect_cr4(CR4_FSGSBASE, PORT_HANDLER);
+	expect_cr4(CR4_PCIDE, PORT_HANDLER);
+}
+
+/* Long mode stands on it (APM 2 3.1.3). */
+static void test_cr4_pae(int argument)
+{
+	(void)argument;
+	start_cr4(&clears_pae, 0);
+	vm_out(&vm, 0, PORT_HANDLER);
+	vm_out(&vm, 0, PORT);
+	EXPECT(vm_sregs(&vm, 0).cr4 >> 5 & 1, 1);
+}
+
 const struct test register_tests[] = {
     TEST("register: REGS", test_regs),
     TEST("register: after reset", test_regs_after_reset),
@@ -699,6 +780,9 @@ const struct test register_tests[] = {
     TEST("register: SREGS2", test_sregs2),
     TEST("register: SREGS2 with PAE's entries", test_sregs2_pdptrs),
     TEST("register: SREGS that no CPU can have", test_sregs_refused),
+    TEST("register: CR4 bits that no CPU has", test_cr4),
+    TEST("register: CR4 bits that CPUID does not have", test_cr4_hidden),
+    TEST("register: CR4 keeps what long mode needs", test_cr4_pae),
     TEST("register: FPU", test_fpu),
     TEST_OF("register: XSAVE", test_xsave, 0),
     TEST_OF("register: XSAVE2", test_xsave, 1),

@@ -34,6 +34,15 @@ GUEST(ping, 64,
 GUEST(pong, 64,
       "1: mov (%rsi), %eax; test $1, %al; jz 1b; incl (%rsi); cmp $100, %eax; jb 1b; out %al, "
       "$0x10");
+/* KVM's hypercall SEND_IPI: APIC IDs 1 and 2, and one that is not there; vector 51h. */
+GUEST(calls, 64,
+      APIC_ENABLE "1: mov $10, %eax; mov $0x26, %ebx; xor %ecx, %ecx; xor %edx, %edx\n"
+		  "mov $0x51, %esi; vmmcall; out %eax, $0x10; jmp 1b");
+GUEST(calls_wrong, 64,
+      APIC_ENABLE
+      "mov $10, %eax; mov $-1, %ebx; xor %ecx, %ecx; mov $-1, %edx; mov $0x51, %esi\n"
+      "vmmcall; out %eax, $0x10\n"
+      "mov $10, %eax; mov $0x40051, %esi; vmmcall; out %eax, $0x10");
 GUEST(handler, 64, "out %al, $0x14; movl $0, 0xb0(%r15); iretq");
 
 static struct vm vm;
@@ -173,6 +182,32 @@ static void test_broadcast(int argument)
 	thread_join_all();
 }
 
+static void test_send_ipi(int argument)
+{
+	(void)argument;
+	create(3);
+	load(0, &calls);
+	load(1, &receives);
+	load(2, &receives_busy);
+	thread_start(&vm, receive_first);
+	thread_start(&vm, receive_second);
+	sleep_ms(50);
+	EXPECT(vm_out(&vm, 0, PORT), 2);
+	while (received < 2)
+		EXPECT(vm_out(&vm, 0, PORT), 2);
+	thread_join_all();
+}
+
+/* IDs do not wrap around, and a shorthand is refused. */
+static void test_send_ipi_edges(int argument)
+{
+	(void)argument;
+	create(2);
+	load(0, &calls_wrong);
+	EXPECT(vm_out(&vm, 0, PORT), 0);
+	EXPECT((int32_t)vm_out(&vm, 0, PORT), -EINVAL);
+}
+
 static void run_second(struct vm *which)
 {
 	vm_out(which, 1, PORT);
@@ -219,6 +254,8 @@ const struct test smp_tests[] = {
     TEST_OF("smp: an IPI to a busy vCPU", test_ipi, 1),
     TEST("smp: an NMI IPI", test_nmi_ipi),
     TEST("smp: an IPI to all others", test_broadcast),
+    TEST("smp: SEND_IPI reaches those who are there", test_send_ipi),
+    TEST("smp: SEND_IPI at the edges", test_send_ipi_edges),
     TEST("smp: locked additions", test_atomic),
     TEST("smp: ping and pong", test_ping_pong),
     TESTS_END,

@@ -131,7 +131,13 @@ void vm_close(struct vm *vm)
 
 void vm_put(struct vm *vm, uint64_t gpa, const struct guest *guest)
 {
-	memcpy(vm->memory + gpa, guest->begin, (size_t)(guest->end - guest->begin));
+	static const uint8_t vmmcall[] = {0x0f, 0x01, 0xd9}, vmcall[] = {0x0f, 0x01, 0xc1};
+	size_t size = (size_t)(guest->end - guest->begin);
+	uint8_t *code = memcpy(vm->memory + gpa, guest->begin, size), *at = code;
+
+	if (__builtin_cpu_is("intel"))
+		while ((at = memmem(at, (size_t)(code + size - at), vmmcall, sizeof(vmmcall))))
+			memcpy(at, vmcall, sizeof(vmcall));
 }
 
 static void put_word(struct vm *vm, uint64_t gpa, uint64_t word)

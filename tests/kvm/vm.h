@@ -94,7 +94,7 @@ void vm_create_with_irqchip(struct vm *vm);
 /* Puts the guest's code in place and the vCPU before it. */
 void vm_load(struct vm *vm, unsigned id, const struct guest *guest, enum mode mode);
 
-/* Code at any address; a gate of the long mode IDT (or the real mode one) that leads there. */
+/* Code at any address, its VMMCALL the one that the CPU has; a gate of the long mode IDT (or the real mode one) that leads there. */
 void vm_put(struct vm *vm, uint64_t gpa, const struct guest *guest);
 void vm_gate(struct vm *vm, unsigned vector, uint64_t gpa);
 

@@ -107,29 +107,31 @@ static void test_prefixes(void **state)
 	}
 }
 
-static void test_cr8(void **state)
+static void test_cr(void **state)
 {
 	static const struct {
 		u8 bytes[6];
-		u8 length_64, length_32, gpr;
+		u8 length_64, length_32, cr, gpr;
 	} cases[] = {
-	    {{0x44, 0x0f, 0x22, 0xc0}, 4, 0, 0},       {{0x45, 0x0f, 0x22, 0xc3}, 4, 0, 11},
-	    {{0x66, 0x44, 0x0f, 0x22, 0xc6}, 5, 0, 6}, {{0xf0, 0x0f, 0x22, 0xc1}, 4, 4, 1},
-	    {{0x0f, 0x22, 0xc0}, 0, 0, 0},	       {{0x44, 0x0f, 0x22, 0xc8}, 0, 0, 0},
-	    {{0x44, 0x0f, 0x20, 0xc0}, 0, 0, 0},       {{0xf0, 0x44, 0x0f, 0x22, 0xc0}, 0, 0, 0},
+	    {{0x44, 0x0f, 0x22, 0xc0}, 4, 0, 8, 0},	  {{0x45, 0x0f, 0x22, 0xc3}, 4, 0, 8, 11},
+	    {{0x66, 0x44, 0x0f, 0x22, 0xc6}, 5, 0, 8, 6}, {{0xf0, 0x0f, 0x22, 0xc1}, 4, 4, 8, 1},
+	    {{0x0f, 0x22, 0xc0}, 3, 3, 0, 0},		  {{0x44, 0x0f, 0x22, 0xc8}, 4, 0, 9, 0},
+	    {{0x0f, 0x22, 0xe0}, 3, 3, 4, 0},		  {{0x41, 0x0f, 0x22, 0xe7}, 4, 0, 4, 15},
+	    {{0x44, 0x0f, 0x20, 0xc0}, 0, 0, 0, 0},	  {{0xf0, 0x44, 0x0f, 0x22, 0xc0}, 0, 0, 0, 0},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		u8 gpr = 0;
+		u8 cr = 0, gpr = 0;
 
-		assert_int_equal(insn_mov_to_cr8(cases[i].bytes, 6, true, &gpr),
+		assert_int_equal(insn_mov_to_cr(cases[i].bytes, 6, true, &cr, &gpr),
 				 cases[i].length_64);
 		assert_int_equal(gpr, cases[i].gpr);
-		assert_int_equal(insn_mov_to_cr8(cases[i].bytes, 6, false, &gpr),
+		assert_int_equal(cr, cases[i].cr);
+		assert_int_equal(insn_mov_to_cr(cases[i].bytes, 6, false, &cr, &gpr),
 				 cases[i].length_32);
 		for (unsigned count = 0; count < cases[i].length_64; count++)
-			assert_int_equal(insn_mov_to_cr8(cases[i].bytes, count, true, &gpr), 0);
+			assert_int_equal(insn_mov_to_cr(cases[i].bytes, count, true, &cr, &gpr), 0);
 	}
 }
 
@@ -139,7 +141,7 @@ int main(void)
 	    cmocka_unit_test(test_lengths),
 	    cmocka_unit_test(test_cut_off),
 	    cmocka_unit_test(test_prefixes),
-	    cmocka_unit_test(test_cr8),
+	    cmocka_unit_test(test_cr),
 	};
 
 	return cmocka_run_group_tests_name("insn", tests, NULL, NULL);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "dom0/mov.h"
+#include "exit/mov.h"
 
 /* clang-format off */
 #define BYTES(s) s, sizeof(s) - 1

@@ -7,6 +7,7 @@
 #include "kvm/cpuid.h"
 #include "kvm/emulate.h"
 #include "kvm/eventfd.h"
+#include "kvm/hypercall.h"
 #include "kvm/irqchip.h"
 #include "kvm/memory.h"
 #include "kvm/msr.h"
@@ -16,11 +17,9 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define IO_OFFSET	LUV_PAGE_SIZE /* of port data in the vCPU's mapping */
-#define APIC_BASE_PAGE	0xfffffffffffff000ull
-#define APIC_TPR	0x80u
-#define KVM_ENOSYS	1000 /* Linux's uapi/linux/kvm_para.h */
-#define KVM_HC_POLL_IRQ 1
+#define IO_OFFSET      LUV_PAGE_SIZE /* of port data in the vCPU's mapping */
+#define APIC_BASE_PAGE 0xfffffffffffff000ull
+#define APIC_TPR       0x80u
 
 static int to_client(struct vcpu *vcpu, uint32_t reason)
 {
@@ -268,17 +267,23 @@ static int emulated(struct vcpu *vcpu, enum emulate_result result)
 	return give_unknown(vcpu);
 }
 
-static int emulate(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate *))
+/* With the memory's lock held, which it gives back. */
+static int emulate_locked(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate *))
 {
 	enum emulate_result result;
 
 	vcpu->apic_exit = RUN_AGAIN;
 	state_need(vcpu, LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS |
 			     LUV_GROUP_EVENTS);
-	memory_lock(vcpu->vm);
 	result = step(vcpu->emulate);
 	memory_unlock(vcpu->vm);
 	return emulated(vcpu, result);
+}
+
+static int emulate(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate *))
+{
+	memory_lock(vcpu->vm);
+	return emulate_locked(vcpu, step);
 }
 
 int exit_complete(struct vcpu *vcpu)
@@ -330,15 +335,21 @@ static int io_exit(struct vcpu *vcpu)
 static int mmio_exit(struct vcpu *vcpu)
 {
 	const struct luv_exit_record *exit = &vcpu->page->exit;
-	int result = memory_revive(vcpu->vm, exit->mmio.gpa, exit->mmio.write);
+	int result;
 
-	if (result)
+	memory_lock(vcpu->vm);
+	if (memory_has(vcpu->vm, exit->mmio.gpa, exit->mmio.write)) {
+		memory_unlock(vcpu->vm);
+		result = memory_revive(vcpu->vm, exit->mmio.gpa, exit->mmio.write);
 		return result < 0 ? result : RUN_AGAIN;
+	}
 	/* The CPU pushed to a stack, or read a table, that is no memory: nobody can do that for
 	 * it. */
-	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID)
+	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID) {
+		memory_unlock(vcpu->vm);
 		return give_unknown(vcpu);
-	return emulate(vcpu, emulate_mmio);
+	}
+	return emulate_locked(vcpu, emulate_mmio);
 }
 
 static int msr_exit(struct vcpu *vcpu)
@@ -354,26 +365,6 @@ static int msr_exit(struct vcpu *vcpu)
 		ok = msr_read(vcpu, index, &value, MSR_BY_GUEST);
 	exit->msr.value = value;
 	exit->msr.refuse = !ok;
-	return RUN_AGAIN;
-}
-
-/* Of KVM's hypercalls there is none but the one that does nothing. */
-static int call_exit(struct vcpu *vcpu)
-{
-	struct luv_vcpu_page *page = vcpu->page;
-	uint64_t number = page->general[LUV_RAX];
-	int64_t answer = number == KVM_HC_POLL_IRQ ? 0 : -KVM_ENOSYS;
-	bool long_mode;
-
-	state_need(vcpu, LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS);
-	if (page->segment[LUV_SS].attributes >> 5 & 3)
-		answer = -EPERM;
-	long_mode = page->efer & 1u << 10 && page->segment[LUV_CS].attributes & 1u << 9;
-	page->general[LUV_RAX] = long_mode ? (uint64_t)answer : (uint32_t)answer;
-	page->rip += page->exit.instruction_length;
-	if (!long_mode)
-		page->rip &= 0xffffffff;
-	state_changed(vcpu, LUV_GROUP_GENERAL);
 	return RUN_AGAIN;
 }
 
@@ -429,7 +420,8 @@ int exit_handle(struct vcpu *vcpu)
 	case LUV_RUN_WRMSR:
 		return msr_exit(vcpu);
 	case LUV_RUN_CALL:
-		return call_exit(vcpu);
+		hypercall(vcpu);
+		return RUN_AGAIN;
 	case LUV_RUN_APIC:
 		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
 	case LUV_RUN_CR8:

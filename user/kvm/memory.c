@@ -31,6 +31,8 @@ struct memory {
 	pthread_rwlock_t lock; /* of slots; `dirty` words are atomic */
 	struct vm *vm;
 	struct slot slot[LUV_SLOTS_MAX];
+	unsigned end;  /* behind the last slot that was ever used */
+	unsigned last; /* a: where an address was found last */
 	bool manual_protect, initially_set;
 	bool stopped; /* by memory_change_begin */
 	struct memory *next;
@@ -268,6 +270,8 @@ static int change_slot(struct memory *memory, const struct kvm_userspace_memory_
 	    .dirty = logged ? before.dirty : NULL,
 	    .live = before.live,
 	};
+	if (memory->end <= region->slot)
+		memory->end = region->slot + 1;
 	if (logged && !slot->dirty)
 		slot->dirty = new_log(memory, slot);
 	result = logged && !slot->dirty ? -ENOMEM : bring_or_complain(memory, slot);
@@ -419,13 +423,26 @@ int memory_clear_dirty_log(struct vm *vm, const struct kvm_clear_dirty_log *log)
 
 static struct slot *find_slot(struct memory *memory, uint64_t gpa)
 {
-	for (unsigned i = 0; i < LUV_SLOTS_MAX; i++) {
+	unsigned last = __atomic_load_n(&memory->last, __ATOMIC_RELAXED);
+
+	if (gpa - memory->slot[last].gpa < memory->slot[last].size)
+		return &memory->slot[last];
+	for (unsigned i = 0; i < memory->end; i++) {
 		struct slot *slot = &memory->slot[i];
 
-		if (gpa >= slot->gpa && gpa - slot->gpa < slot->size)
-			return slot;
+		if (gpa - slot->gpa >= slot->size)
+			continue;
+		__atomic_store_n(&memory->last, i, __ATOMIC_RELAXED);
+		return slot;
 	}
 	return NULL;
+}
+
+bool memory_has(struct vm *vm, uint64_t gpa, bool write)
+{
+	const struct slot *slot = find_slot(vm->memory, gpa);
+
+	return slot && !(write && slot->flags & KVM_MEM_READONLY);
 }
 
 void *memory_page(struct vm *vm, uint64_t gpa, bool write)

@@ -42,6 +42,9 @@ void memory_unlock(struct vm *vm);
  */
 void *memory_page(struct vm *vm, uint64_t gpa, bool write);
 
+/* True when there is such a page, with the lock held. */
+bool memory_has(struct vm *vm, uint64_t gpa, bool write);
+
 /*
  * The guest touched an address of a slot that the hypervisor does not have, since the client
  * has changed its mappings there: 1: it has it (again), 0: the address is in no slot, or it is

@@ -16,27 +16,28 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-#define COUNT(array)	  (sizeof(array) / sizeof((array)[0]))
+#define COUNT(array)	   (sizeof(array) / sizeof((array)[0]))
 
-#define APIC_BASE_RESET	  0xfee00000ull
-#define APIC_BASE_BSP	  (1ull << 8)
-#define APIC_BASE_X2APIC  (1ull << 10)
-#define APIC_BASE_ENABLE  (1ull << 11)
+#define APIC_BASE_RESET	   0xfee00000ull
+#define APIC_BASE_BSP	   (1ull << 8)
+#define APIC_BASE_X2APIC   (1ull << 10)
+#define APIC_BASE_ENABLE   (1ull << 11)
+#define CPUID_1_ECX_X2APIC (1u << 21)
 
-#define MTRR_FIXED	  11u
-#define MTRR_VARIABLE	  8u
-#define MTRR_CAP	  (MTRR_VARIABLE | 1u << 8 | 1u << 10) /* fixed ranges, write combining */
+#define MTRR_FIXED	   11u
+#define MTRR_VARIABLE	   8u
+#define MTRR_CAP	   (MTRR_VARIABLE | 1u << 8 | 1u << 10) /* fixed ranges, write combining */
 
-#define MCG_CTL_P	  (1ull << 8)  /* MCG_CTL is there */
-#define MCG_SER_P	  (1ull << 24) /* software error recovery */
-#define MCG_MCIP	  (1ull << 2)  /* MCG_STATUS: a machine check is being handled */
-#define MCI_VAL		  (1ull << 63)
-#define MCI_OVER	  (1ull << 62)
-#define MCI_UC		  (1ull << 61)
+#define MCG_CTL_P	   (1ull << 8)	/* MCG_CTL is there */
+#define MCG_SER_P	   (1ull << 24) /* software error recovery */
+#define MCG_MCIP	   (1ull << 2)	/* MCG_STATUS: a machine check is being handled */
+#define MCI_VAL		   (1ull << 63)
+#define MCI_OVER	   (1ull << 62)
+#define MCI_UC		   (1ull << 61)
 
-#define MISC_ENABLE_RESET (1ull << 11 | 1ull << 12) /* no BTS, no PEBS */
-#define PATCH_LEVEL_AMD	  0x01000065ull		    /* as KVM's: no guest minds it */
-#define DECFG_LFENCE	  (1ull << 1)		    /* LFENCE serializes */
+#define MISC_ENABLE_RESET  (1ull << 11 | 1ull << 12) /* no BTS, no PEBS */
+#define PATCH_LEVEL_AMD	   0x01000065ull	     /* as KVM's: no guest minds it */
+#define DECFG_LFENCE	   (1ull << 1)		     /* LFENCE serializes */
 /* What KVM's HWCR takes and drops: TLBCACHEDIS, IGNNE, FFDIS (APM 2 3.2.10). */
 #define HWCR_DROPPED	     (1ull << 3 | 1ull << 6 | 1ull << 8)
 #define HWCR_MC_STATUS_WRITE (1ull << 18)
@@ -204,11 +205,17 @@ void msr_reset(struct vcpu *vcpu)
 /* --- APIC_BASE ------------------------------------------------------------------------- */
 
 /* SDM 3A 10.12.5: x2APIC needs the APIC enabled, and is left only by disabling it. */
-static bool apic_base_valid(uint64_t old, uint64_t new, enum msr_by by)
+static bool apic_base_valid(const struct vcpu *vcpu, uint64_t new, enum msr_by by)
 {
+	uint64_t old = vcpu->page->msr[LUV_MSR_APIC_BASE];
+	unsigned bits = cpuid_guest(vcpu, 0x80000008, 0, 0) & 0xff;
 	uint64_t known = APIC_BASE_BSP | APIC_BASE_X2APIC | APIC_BASE_ENABLE |
 			 (((1ull << cpuid_physical_bits()) - 1) & ~0xfffull);
 
+	if (vcpu->cpuid_count && !(cpuid_guest(vcpu, 1, 0, 2) & CPUID_1_ECX_X2APIC))
+		known &= ~APIC_BASE_X2APIC;
+	if (bits >= 32 && bits < 64)
+		known &= (1ull << bits) - 1;
 	if (new & ~known || (new &APIC_BASE_X2APIC && !(new &APIC_BASE_ENABLE)))
 		return false;
 	if (by == MSR_BY_CLIENT)
@@ -220,7 +227,7 @@ static bool write_apic_base(struct vcpu *vcpu, uint64_t value, enum msr_by by)
 {
 	uint64_t *base = &vcpu->page->msr[LUV_MSR_APIC_BASE];
 
-	if (!apic_base_valid(*base, value, by))
+	if (!apic_base_valid(vcpu, value, by))
 		return false;
 	if (*base != value) {
 		*base = value;

@@ -71,7 +71,10 @@ static void before_run(struct vcpu *vcpu)
 {
 	extint_before_run(vcpu);
 	clock_update(vcpu);
+	/* Who has a device's memory mapped comes back for more: one call less for the emulator. */
 	vcpu->page->wanted = WANTED;
+	if (vcpu->page->exit.reason == LUV_RUN_MMIO)
+		vcpu->page->wanted |= LUV_GROUP_SEGMENTS;
 }
 
 static int refused(struct vcpu *vcpu, int result)

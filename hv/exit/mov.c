@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "dom0/mov.h"
+#include "exit/mov.h"
 
-#define INSN_MAX	    15 /* APM 3 1.1: no instruction is longer */
+#include "exit/insn.h"
 
 #define REX_W		    BIT(3)
 #define REX_R		    BIT(2)
@@ -81,11 +81,25 @@ static bool take_opcode(struct decoder *d)
 	return false;
 }
 
+/*
+ * APM 3 appendix A: the operation in bits 5:3 of opcodes 00 to 3F, and of group 1's ModRM byte. ADC and SBB read
+ * the carry, CMP does not write.
+ */
+static bool classify_operation(u8 operation, enum mov_kind *kind)
+{
+	static const u8 kinds[8] = {MOV_ADD, MOV_OR, 0, 0, MOV_AND, MOV_SUB, MOV_XOR, 0};
+
+	*kind = (enum mov_kind)kinds[operation];
+	return kinds[operation];
+}
+
 /* Even opcodes work on bytes; each odd one does the same on a word of the operand size. */
 static bool classify(u8 opcode, enum mov_kind *kind, enum operands *operands)
 {
 	*kind = MOV_STORE;
 	*operands = OPERANDS_REG;
+	if (!(opcode & 0xc6))
+		return classify_operation(opcode >> 3, kind);
 	if (opcode == OPCODE_GROUP_1_IMM8) {
 		*operands = OPERANDS_GROUP;
 		return true;
@@ -104,45 +118,6 @@ static bool classify(u8 opcode, enum mov_kind *kind, enum operands *operands)
 		return true;
 	case 0x86:
 		*kind = MOV_EXCHANGE;
-		return true;
-	case 0x00:
-		*kind = MOV_ADD;
-		return true;
-	case 0x08:
-		*kind = MOV_OR;
-		return true;
-	case 0x20:
-		*kind = MOV_AND;
-		return true;
-	case 0x28:
-		*kind = MOV_SUB;
-		return true;
-	case 0x30:
-		*kind = MOV_XOR;
-		return true;
-	default:
-		return false;
-	}
-}
-
-/* APM 3 appendix A, group 1: ADC and SBB read the carry, CMP does not write. */
-static bool classify_group(u8 operation, enum mov_kind *kind)
-{
-	switch (operation) {
-	case 0:
-		*kind = MOV_ADD;
-		return true;
-	case 1:
-		*kind = MOV_OR;
-		return true;
-	case 4:
-		*kind = MOV_AND;
-		return true;
-	case 5:
-		*kind = MOV_SUB;
-		return true;
-	case 6:
-		*kind = MOV_XOR;
 		return true;
 	default:
 		return false;
@@ -260,7 +235,7 @@ static bool take_operands(struct decoder *d, enum operands operands, struct mov_
 		set_register(d, reg, insn);
 		return true;
 	}
-	if (operands == OPERANDS_GROUP ? !classify_group(reg, &insn->kind) : reg != 0)
+	if (operands == OPERANDS_GROUP ? !classify_operation(reg, &insn->kind) : reg != 0)
 		return false;
 	return take_immediate(d, insn);
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A bounded decoder for the store instructions that operating systems use on the xAPIC page
- * while it is write-protected: MOV r->m (88, 89), MOV imm->m (C6 /0, C7 /0), MOV
+ * A bounded decoder for the store instructions that operating systems use on the xAPIC page,
+ * a guest's or dom0's while it is write-protected: MOV r->m (88, 89), MOV imm->m (C6 /0, C7 /0), MOV
  * accumulator->moffs (A2, A3), XCHG (86, 87), and the read-modify-writes ADD/OR/AND/SUB/XOR m,r
  * and m,imm (00/01, 08/09, 20/21, 28/29, 30/31, 80/81/83). Everything else is refused. Pure.
  */
-#ifndef DOM0_MOV_H
-#define DOM0_MOV_H
+#ifndef EXIT_MOV_H
+#define EXIT_MOV_H
 
 #include "lib/types.h"
 
@@ -30,7 +30,7 @@ struct mov_insn {
 	bool high_byte; /* AH, CH, DH, BH: bits 15:8 of reg 0-3 */
 };
 
-enum code_size {
+enum code_size { /* bytes of an address, but for a prefix: 2 << this */
 	CODE_16,
 	CODE_32,
 	CODE_64,
