@@ -231,6 +231,8 @@ static void edit_memory_map(void)
 void start_hide_memory(void)
 {
 	ram_init(&start.boot.map);
+	if (start.has_acpi)
+		acpi_srat_hotplug(firmware_view(&start.boot.map), &start.acpi, ram_add_hotplug);
 	ram_hide(hpa(start.place.base), start.place.size);
 	ram_hide(low_page(&start.place.low, LOW_TRAMPOLINE), PAGE_SIZE);
 	mtrr_init();

@@ -22,7 +22,7 @@ struct madt {
 } PACKED;
 ASSERT_SIZE(struct madt, 44);
 
-struct madt_entry {
+struct entry { /* of the MADT and the SRAT */
 	u8 type;
 	u8 length; /* header included */
 };
@@ -33,7 +33,7 @@ struct madt_entry {
 #define NO_APIC_ID	  0xffffffffu
 
 struct madt_local_apic {
-	struct madt_entry entry;
+	struct entry entry;
 	u8 processor;
 	u8 apic_id;
 	u32 flags;
@@ -41,13 +41,28 @@ struct madt_local_apic {
 ASSERT_SIZE(struct madt_local_apic, 8);
 
 struct madt_local_x2apic {
-	struct madt_entry entry;
+	struct entry entry;
 	u16 reserved;
 	u32 apic_id;
 	u32 flags;
 	u32 processor;
 } PACKED;
 ASSERT_SIZE(struct madt_local_x2apic, 16);
+
+#define SRAT_SIZE	 48u /* entries follow */
+#define SRAT_MEMORY	 1
+#define SRAT_HOT_PLUGGED 3u /* enabled, hot-pluggable */
+
+struct srat_memory { /* ACPI 6.4, table 5-59 */
+	struct entry entry;
+	u32 domain;
+	u16 reserved_1;
+	u64 base, size;
+	u32 reserved_2;
+	u32 flags;
+	u64 reserved_3;
+} PACKED;
+ASSERT_SIZE(struct srat_memory, 40);
 
 u8 acpi_sum(const void *bytes, u64 size)
 {
@@ -166,7 +181,7 @@ u64 acpi_find_table(const struct phys_view *view, const struct acpi_root *root,
 }
 
 /* NO_APIC_ID when the entry describes no enabled processor. */
-static u32 enabled_apic_id(const void *bytes, struct madt_entry entry)
+static u32 enabled_apic_id(const void *bytes, struct entry entry)
 {
 	struct madt_local_apic local;
 	struct madt_local_x2apic x2;
@@ -184,6 +199,20 @@ static u32 enabled_apic_id(const void *bytes, struct madt_entry entry)
 	return NO_APIC_ID;
 }
 
+/* The entry at *at, which becomes the next one's place; NULL behind the last, and where one is damaged. */
+static const u8 *next_entry(const u8 *table, u64 length, u64 *at, struct entry *entry)
+{
+	const u8 *found = table + *at;
+
+	if (*at + sizeof(*entry) > length)
+		return NULL;
+	memcpy(entry, found, sizeof(*entry));
+	if (entry->length < sizeof(*entry) || entry->length > length - *at)
+		return NULL;
+	*at += entry->length;
+	return found;
+}
+
 static bool contains(const u32 *list, u32 count, u32 value)
 {
 	for (u32 i = 0; i < count; i++) {
@@ -198,20 +227,14 @@ u32 acpi_madt_cpus(const struct phys_view *view, const struct acpi_root *root, u
 {
 	u64 address = acpi_find_table(view, root, "APIC", sizeof(struct madt));
 	u64 length = address ? acpi_table_length(view, address, "APIC") : 0;
-	const u8 *madt = length ? phys_at(view, address, length) : NULL;
-	struct madt_entry entry;
+	const u8 *madt = length ? phys_at(view, address, length) : NULL, *bytes;
+	u64 at = sizeof(struct madt);
+	struct entry entry;
 	u32 count = 0;
 
-	if (!madt)
-		return 0;
-	for (u64 at = sizeof(struct madt);
-	     at + sizeof(entry) <= length && count < ACPI_CPUS_MAX; at += entry.length) {
-		u32 id;
+	while (madt && count < ACPI_CPUS_MAX && (bytes = next_entry(madt, length, &at, &entry))) {
+		u32 id = enabled_apic_id(bytes, entry);
 
-		memcpy(&entry, madt + at, sizeof(entry));
-		if (entry.length < sizeof(entry) || entry.length > length - at)
-			break;
-		id = enabled_apic_id(madt + at, entry);
 		if (id == NO_APIC_ID || contains(apic_id, min_u64(count, max), id))
 			continue;
 		if (count < max)
@@ -219,4 +242,22 @@ u32 acpi_madt_cpus(const struct phys_view *view, const struct acpi_root *root, u
 		count++;
 	}
 	return count;
+}
+
+void acpi_srat_hotplug(const struct phys_view *view, const struct acpi_root *root,
+		       void (*visit)(u64 base, u64 size))
+{
+	u64 address = acpi_find_table(view, root, "SRAT", SRAT_SIZE), at = SRAT_SIZE;
+	u64 length = address ? acpi_table_length(view, address, "SRAT") : 0;
+	const u8 *srat = length ? phys_at(view, address, length) : NULL, *bytes;
+	struct srat_memory memory;
+	struct entry entry;
+
+	while (srat && (bytes = next_entry(srat, length, &at, &entry))) {
+		if (entry.type != SRAT_MEMORY || entry.length < sizeof(memory))
+			continue;
+		memcpy(&memory, bytes, sizeof(memory));
+		if ((memory.flags & SRAT_HOT_PLUGGED) == SRAT_HOT_PLUGGED)
+			visit(memory.base, memory.size);
+	}
 }

@@ -76,4 +76,8 @@ u64 acpi_find_table(const struct phys_view *view, const struct acpi_root *root,
 u32 acpi_madt_cpus(const struct phys_view *view, const struct acpi_root *root, u32 *apic_id,
 		   u32 max);
 
+/* The ranges where the SRAT lets memory be added (ACPI 6.4, 5.2.16.2), whatever they are: unchecked. */
+void acpi_srat_hotplug(const struct phys_view *view, const struct acpi_root *root,
+		       void (*visit)(u64 base, u64 size));
+
 #endif

@@ -167,6 +167,11 @@ void *host_map_screen(hpa_t base, u64 size)
 	return (void *)(SCREEN_BASE + base.addr - first);
 }
 
+bool host_map_ram(u64 base, u64 size)
+{
+	return map(DIRECT_BASE + base, hpa(base), size, NESTED_READ | NESTED_WRITE, CACHE_WB);
+}
+
 bool host_map_identity(hpa_t page)
 {
 	return map(page.addr, page, PAGE_SIZE, NESTED_READ | NESTED_EXEC, CACHE_WB);

@@ -26,6 +26,9 @@ bool host_map_cpu_slot(u32 index);
  */
 bool host_map_firmware(hpa_t base, u64 size);
 
+/* Maps more RAM into the direct map; pages, below DIRECT_SIZE. At boot only. False: out of pages. */
+bool host_map_ram(u64 base, u64 size);
+
 /* Maps a framebuffer, uncached; once. NULL: too large, or out of pages. */
 void *host_map_screen(hpa_t base, u64 size);
 

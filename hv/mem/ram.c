@@ -3,6 +3,8 @@
 
 #include "cpu/crash.h"
 #include "cpu/log.h"
+#include "lib/layout.h"
+#include "mem/host.h"
 #include "mem/page.h"
 
 #define VGA_WINDOW	0xa0000ull
@@ -12,8 +14,10 @@ static const struct mem_map *machine;
 static struct mem_range hidden[HIDDEN_RANGES_MAX];
 static u32 hidden_count;
 /* The machine's RAM without ours, ascending; immutable once dom0 runs. */
-static struct mem_range dom0_ram[MEM_MAP_MAX + HIDDEN_RANGES_MAX];
+static struct mem_range dom0_ram[HOTPLUG_MAX + MEM_MAP_MAX + HIDDEN_RANGES_MAX];
 static u32 dom0_ram_count;
+static struct mem_range hotplug[HOTPLUG_MAX]; /* where RAM may come; immutable once dom0 runs */
+static u32 hotplug_count;
 static u64 touches; /* atomic */
 
 static void add_dom0_ram(u64 base, u64 end)
@@ -25,6 +29,9 @@ static void add_dom0_ram(u64 base, u64 end)
 static void find_dom0_ram(void)
 {
 	dom0_ram_count = 0;
+	/* First, since they are asked for last. */
+	for (u32 i = 0; i < hotplug_count; i++)
+		add_dom0_ram(hotplug[i].base, hotplug[i].base + hotplug[i].size);
 	for (u32 i = 0; i < machine->count; i++) {
 		const struct mem_range *ram = &machine->range[i];
 		u64 base = ram->base, end = ram->base + ram->size;
@@ -44,6 +51,30 @@ static void find_dom0_ram(void)
 void ram_init(const struct mem_map *map)
 {
 	machine = map;
+	find_dom0_ram();
+}
+
+static void add_hole(u64 base, u64 end)
+{
+	if (base < end && hotplug_count < HOTPLUG_MAX && host_map_ram(base, end - base))
+		hotplug[hotplug_count++] = (struct mem_range){base, end - base, MEM_RAM};
+}
+
+void ram_add_hotplug(u64 base, u64 size)
+{
+	u64 end = align_down(min_u64(base + min_u64(size, DIRECT_SIZE), DIRECT_SIZE), PAGE_SIZE);
+
+	if (base >= DIRECT_SIZE)
+		return;
+	/* Below lie devices, whatever the firmware says. */
+	base = max_u64(align_up(base, PAGE_SIZE), 4 * GIB);
+	for (u32 i = 0; i < machine->count && base < end; i++) {
+		const struct mem_range *known = &machine->range[i];
+
+		add_hole(base, min_u64(end, align_down(known->base, PAGE_SIZE)));
+		base = max_u64(base, align_up(known->base + known->size, PAGE_SIZE));
+	}
+	add_hole(base, end);
 	find_dom0_ram();
 }
 

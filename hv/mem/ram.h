@@ -9,9 +9,13 @@
 #include "mem/memmap.h"
 
 #define HIDDEN_RANGES_MAX 4
+#define HOTPLUG_MAX	  16
 
 /* The machine's map as the firmware reported it; kept by reference. Once, before all else here. */
 void ram_init(const struct mem_map *map);
+
+/* RAM may be added in [base, base+size): its holes in the machine's map, from 4 GiB on, are dom0's RAM. At boot only. */
+void ram_add_hotplug(u64 base, u64 size);
 
 /* Declares [base, base+size) (page aligned) ours. At boot only, before dom0 runs. */
 void ram_hide(hpa_t base, u64 size);

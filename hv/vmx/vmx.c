@@ -44,6 +44,8 @@ u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known);
 u32 vmx_run_guest(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known);
 extern const u8 vmx_exit[], vmx_exit_guest[];
 
+static u32 verw; /* RUN_VERW, or 0; immutable once dom0 runs */
+
 /* One for all of dom0's vCPUs; filled before the first runs. */
 static u8 dom0_bitmap[PAGE_SIZE] ALIGNED(4096);
 
@@ -201,6 +203,7 @@ static bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 	if (!vcpu->cpu->index) {
 		vcpu->policy->for_each_msr(LUV_VENDOR_VMX, intercept_msr);
 		vmx_guest_init();
+		verw = world_mitigations() & LUV_MITIGATION_VERW ? (u32)RUN_VERW : 0;
 	}
 	x->cr0_mask = CR0_NE;
 	x->cr4_mask = CR4_VMXE;
@@ -423,11 +426,11 @@ static void store_control(struct vcpu *vcpu)
 
 	look_at_changes(x, c);
 	if (vcpu->guest)
-		vmcs_write(CR4_MASK, x->cr4_mask = ~vcpu->guest->cr4);
+		vmcs_write(CR4_MASK, x->cr4_mask = ~vcpu->guest->cr4 | CR4_MCE);
 	vmcs_write(GUEST_CR0, real_cr0(vcpu));
 	vmcs_write(CR0_SHADOW, c->cr0);
 	vmcs_write(GUEST_CR3, c->cr3);
-	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE);
+	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE | (x->cr4_mask & CR4_MCE));
 	vmcs_write(CR4_SHADOW, c->cr4);
 	vmcs_write(GUEST_EFER, c->efer);
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
@@ -703,11 +706,6 @@ static u32 enter_dom0(struct vcpu *vcpu)
 	return answer;
 }
 
-static u32 guest_run_flags(const struct vmx *x)
-{
-	return (u32)(x->launched | (world_mitigations() & LUV_MITIGATION_VERW ? RUN_VERW : 0));
-}
-
 static void vmx_enter(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
@@ -720,7 +718,7 @@ static void vmx_enter(struct vcpu *vcpu)
 			flush(x);
 		if (vcpu->guest)
 			write_entry(vcpu);
-		answer = vcpu->guest ? vmx_run_guest(vcpu, guest_run_flags(x), &vcpu->cpu->pending, 0)
+		answer = vcpu->guest ? vmx_run_guest(vcpu, x->launched | verw, &vcpu->cpu->pending, 0)
 				     : enter_dom0(vcpu);
 		if (answer == RUN_EXITED)
 			exited(vcpu);

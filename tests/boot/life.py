@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What happens to a machine in its life: NMIs, CPUs that go and come, new kernels, ways to reboot."""
 
+import json
+import re
+
 from boot.checks import guest_tests
 from boot.machine import check, expect, last_words
 
@@ -118,6 +121,74 @@ PANIC = "sync; echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger; slee
 def reboot_by(kind):
     """One of the kernel's ways: kbd (keyboard controller), pci (port CF9h), acpi."""
     return f"echo {kind} >/sys/kernel/reboot/type; echo 1 >/sys/kernel/reboot/force; reboot"
+
+
+LOADS = ("computing", "reading a disk", "waking each other's programs", "sending and receiving")
+
+
+@check("dom0 under load leaves guest mode for CPUID alone",
+       """exec 2>/dev/null
+       modprobe virtio_net; busybox ifconfig eth0 10.0.2.15 up; busybox ping -c 2 10.0.2.2 >/dev/null
+       dd if=/dev/vda of=/dev/null bs=1M count=1 iflag=direct
+       echo '['; luvalley status --json
+       timeout 2 taskset -c 0 yes >/dev/null
+       echo ,; luvalley status --json
+       dd if=/dev/vda of=/dev/null bs=1M count=64 iflag=direct
+       echo ,; luvalley status --json
+       timeout 2 sh -c 'taskset -c 0 yes | taskset -c 1 cat >/dev/null'
+       echo ,; luvalley status --json
+       busybox ping -c 20 -i 0.1 10.0.2.2 >/tmp/ping
+       echo ,; luvalley status --json; echo ,; grep -o '[0-9]* packets received' /tmp/ping | cut -d ' ' -f 1; echo ']'""")
+def steady(trial):
+    *times, received = trial.json()
+    expect(received == 20, f"{received} of 20 packets came back")
+    for load, before, after in zip(LOADS, times, times[1:]):
+        for then, now in zip(before["cpus"], after["cpus"]):
+            grown = {name: now["exits"][name] - count for name, count in then["exits"].items()
+                     if name not in ("cpuid", "call", "total") and now["exits"][name] != count}
+            expect(not grown, f"{load}, CPU {now['cpu']}: {grown}")
+
+
+@check("memory that is added to dom0 serves calls and guests",
+       """exec 2>&1
+       monitor object_add memory-backend-ram,id=m1,size=512M; monitor device_add pc-dimm,id=d1,memdev=m1; sleep 2
+       before=$(awk '/MemTotal/ {print $2}' /proc/meminfo)
+       for m in /sys/devices/system/memory/memory*; do
+           [ $(cat $m/state) = online ] || echo online_movable >$m/state
+       done
+       echo $(($(awk '/MemTotal/ {print $2}' /proc/meminfo) - before)); luvalley log | head -1; luvalley-loop | tail -1
+       guest-tests --seconds 2 'state: one guest'; awk '/zone  *Movable/ {m = 1} m && /nr_zone_active_anon|nr_mlock/' /proc/zoneinfo""")
+def memory_added(trial):
+    expect(int(trial.lines[0]) == 512 * 1024, f"{trial.lines[0]} KiB were added")
+    expect(trial.lines[1].startswith("version") and trial.lines[2] == "done", last_words(trial.output))
+    expect(re.search("^ok 1", trial.output, re.M), last_words(trial.output))
+
+
+# Suspend to disk: the image goes to a disk of its own, and the next boot's kernel gives way to it.
+HIBERNATE = """dmesg -n 1; mkswap /dev/vdc >/dev/null; swapon /dev/vdc
+    guest-tests --seconds 300 'state: one guest' >/tmp/guest 2>&1 & guest=$!
+    sleep 2; echo reboot >/sys/power/disk; echo disk >/sys/power/state; echo "@woke up: $?"
+    wait $guest; echo "@the old guest: $?"; cat /tmp/guest
+    echo @new; guest-tests --seconds 2 'state: one guest'; for cpu in 0 1; do cpu spin $cpu 5000 >/dev/null; done
+    luvalley status --json; echo @end; poweroff"""
+RESUME = "cat /sys/block/vdc/dev >/sys/power/resume; echo '@it does not wake up'; poweroff"
+
+
+def write_swap_disk(build, folder):
+    with open(folder / "swap.img", "wb") as disk:
+        disk.truncate(600 << 20)
+
+
+@check("suspend to disk and back: the old guest ends with an error, a new one runs, both CPUs are held")
+def hibernated(trial):
+    output = trial.log("output.txt")
+    expect("@woke up: 0" in output and "@it does not" not in output, last_words(output))
+    old, _, new = output.partition("@the old guest: ")[2].partition("@new")
+    expect(not old.startswith("0") and "not ok" in old, f"the old guest: {last_words(old)}")
+    new, _, _ = new.partition("@end")
+    expect("\nok 1" in new and '"cpus_in_dom0": 2' in new, last_words(new))
+    for cpu in json.loads(new[new.index("{"):])["cpus"]:
+        expect(cpu["exits"]["cpuid"] >= 5000, f"{cpu} escaped")
 
 
 @check("the crash kernel has the other's memory, and Luvalley still answers",

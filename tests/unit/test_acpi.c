@@ -332,6 +332,67 @@ static void test_counting_ends(void **unused)
 	assert_int_equal(acpi_madt_cpus(&memory.view, &root, NULL, 0), ACPI_CPUS_MAX);
 }
 
+static struct {
+	u64 base, size;
+} hotplug[4];
+static u32 hotplugs;
+
+static void note_hotplug(u64 base, u64 size)
+{
+	assert_true(hotplugs < ARRAY_SIZE(hotplug));
+	hotplug[hotplugs].base = base;
+	hotplug[hotplugs++].size = size;
+}
+
+static u32 count_hotplug(void)
+{
+	hotplugs = 0;
+	acpi_srat_hotplug(&memory.view, &root, note_hotplug);
+	return hotplugs;
+}
+
+/* One of each kind; the table takes the MADT's place. */
+static void test_hotplug(void **unused)
+{
+	static const struct PACKED {
+		u8 reserved[12], cpu[16];
+		struct PACKED {
+			u8 type, length;
+			u8 domain[6];
+			u64 base, size;
+			u32 reserved, flags;
+			u64 more;
+		} memory[5];
+	} srat = {{0}, {0, 16}, {
+		{1, 40, {0}, 0, 0xa0000, 0, 1, 0},
+		{1, 40, {0}, 0x100000000, 0x140000000, 0, 3, 0},
+		{1, 40, {0}, 0x400000000, 0x1000, 0, 2, 0},
+		{1, 39, {0}, 0x500000000, 0x1000, 0, 3, 0},
+		{1, 40, {0}, 0x600000000, 0x2000, 0, 7, 0},
+	}};
+
+	(void)unused;
+	put_tables(&memory, 2, 0);
+	assert_true(find());
+	assert_int_equal(count_hotplug(), 0);
+	/* The short entry's length leads the next astray. */
+	put_table(&memory, MADT, "SRAT", &srat, offsetof(typeof(srat), memory[3]));
+	assert_int_equal(count_hotplug(), 1);
+	assert_true(hotplug[0].base == 0x100000000 && hotplug[0].size == 0x140000000);
+	put_table(&memory, MADT, "SRAT", &srat, sizeof(srat));
+	memory.bytes[MADT + 36 + offsetof(typeof(srat), memory[3].type)] = 2;
+	memory.bytes[MADT + 36 + offsetof(typeof(srat), memory[3].length)] = 40;
+	put_table(&memory, MADT, "SRAT", NULL, sizeof(srat));
+	assert_int_equal(count_hotplug(), 2);
+	assert_true(hotplug[1].base == 0x600000000 && hotplug[1].size == 0x2000);
+	for (u32 cut = 1; cut < 40; cut++) {
+		put_table(&memory, MADT, "SRAT", NULL, (u32)sizeof(srat) - cut);
+		assert_int_equal(count_hotplug(), 1);
+	}
+	put_table(&memory, MADT, "SRAT", NULL, 11);
+	assert_int_equal(count_hotplug(), 0);
+}
+
 static void test_random_damage(void **unused)
 {
 	static u8 good[FAKE_ACPI_SIZE];
@@ -391,6 +452,7 @@ int main(void)
 	    TEST(test_damaged_madt),
 	    TEST(test_entry_of_one_byte),
 	    TEST(test_counting_ends),
+	    TEST(test_hotplug),
 	    TEST(test_random_damage),
 	};
 
