@@ -355,6 +355,12 @@ def uefi_services(trial):
     expect(trial.output.split() == ["written1"] or trial.output.split() == ["written", "1"], trial.output)
 
 
+@check("nobody answered the firmware on the monitor's port",
+       "exec 3</dev/ttyS1; stty raw -echo <&3; timeout 2 cat <&3 | od -c; monitor info status")
+def monitor_is_quiet(trial):
+    expect(trial.output.split() == ["0000000", "VM", "status:", "running"], trial.output)
+
+
 @check("the system runs without Luvalley", "cat /proc/cmdline; luvalley status")
 def runs_without(trial):
     expect("started_by=luvalley" in trial.output, "Luvalley's loader did not start it")
