@@ -293,8 +293,16 @@ PREFIX := /usr/local
 SETUP_FILES := setup grub-generator $(patsubst user/install/%,%,$(wildcard user/install/etc/*/* \
 	user/install/etc/systemd/system/*.service))
 
+# What is built belongs to whom the source tree belongs to, not to root.
+OWNER    := $(shell stat -c %U .)
+AS_OWNER := $(if $(filter-out root UNKNOWN,$(OWNER)),runuser -u $(OWNER) --)
+
 .PHONY: install uninstall install-files
-install: install-files
+install:
+	[ $$(id -u) = 0 ] || { echo "make install: only root may do that: sudo make install" >&2; exit 1; }
+	tools/packages build
+	$(AS_OWNER) $(MAKE) CC=$(CC) B=$(B) all
+	$(MAKE) install-files
 	$(PREFIX)/sbin/luvalley install
 
 install-files: all
@@ -308,8 +316,7 @@ install-files: all
 	done
 	{ cd $(DESTDIR)$(PREFIX)/lib/luvalley && find . -type f ! -name manifest | sed 's,^\.,$(PREFIX)/lib/luvalley,'; \
 		echo $(PREFIX)/sbin/luvalley; echo $(PREFIX)/lib/libluvalley-kvm.so; } \
-		>$(B)/manifest
-	install -m 644 $(B)/manifest $(DESTDIR)$(PREFIX)/lib/luvalley/manifest
+		>$(DESTDIR)$(PREFIX)/lib/luvalley/manifest
 
 uninstall:
 	$(PREFIX)/sbin/luvalley uninstall
@@ -447,4 +454,4 @@ print-unit-compiler: ; @echo $(CC) $(filter-out -MMD -MP,$(UNIT_CFLAGS)) -Iuser
 clean:
 	rm -rf $(B)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -type f -name '*.d' 2>/dev/null)

@@ -64,6 +64,22 @@ static u64 fnv1a(u64 hash, const char *text, size_t length)
 	return hash;
 }
 
+static bool record_is_intact(const struct crash_record *r)
+{
+	return r->magic == RECORD_MAGIC && r->length <= CRASH_TEXT_MAX &&
+	       r->checksum == fnv1a(FNV_BASIS, r->text, r->length);
+}
+
+/* A reset drops the caches without writing them back (APM 2 14.1.3). */
+static void record_flush(u64 from)
+{
+	u64 end = (u64)record->text + record->length;
+
+	for (u64 at = align_down((u64)record->text + from, 64); at < end; at += 64)
+		clflush((const void *)at);
+	clflush(record);
+}
+
 /* The record is whole again after every line, so an interrupted report survives as well. */
 static void record_append(const char *text, size_t length)
 {
@@ -74,6 +90,13 @@ static void record_append(const char *text, size_t length)
 	memcpy(record->text + record->length, text, length);
 	record->checksum = fnv1a(record->checksum, text, length);
 	record->length += length;
+	record_flush(record->length - length);
+}
+
+void crash_keep_log(const char *text, size_t length)
+{
+	if (record && record->length <= CRASH_LOG_MAX - length)
+		record_append(text, length);
 }
 
 static void record_clear(void)
@@ -85,17 +108,16 @@ static void record_clear(void)
 
 void crash_use_record(struct crash_record *where)
 {
-	u64 length = where->length;
+	u64 lost;
 
-	record = where;
-	if (where->magic == RECORD_MAGIC && length <= CRASH_TEXT_MAX) {
-		memcpy(previous, where->text, length);
-		if (where->checksum == fnv1a(FNV_BASIS, previous, length))
-			previous_length = length;
+	if (record_is_intact(where)) {
+		previous_length = where->length;
+		memcpy(previous, where->text, previous_length);
 	}
+	record = where;
 	record_clear();
-	/* Otherwise a reset might bring the old report back from memory. */
-	wbinvd();
+	/* What was logged before there was a record. */
+	crash_keep_log(line, log_read(0, line, sizeof(line), &lost));
 }
 
 const char *crash_previous(size_t *length)
@@ -141,8 +163,6 @@ noreturn static void stop(void)
 
 noreturn static void finish(void)
 {
-	/* A reset drops the caches without writing them back. */
-	wbinvd();
 	if (hooks.finish)
 		hooks.finish();
 	stop();
@@ -178,7 +198,7 @@ static u32 claim_report(void)
 
 static void begin_report(void)
 {
-	if (record)
+	if (record && !record_is_intact(record))
 		record_clear();
 	console_reclaim();
 	if (hooks.cpu_index)

@@ -27,7 +27,8 @@ noreturn void crash_on_fault(const struct fault_frame *frame);
 			crash("assertion failed: %s (%s:%d)", #condition, __FILE__, __LINE__);     \
 	} while (0)
 
-#define CRASH_TEXT_MAX (12 * KIB)
+#define CRASH_TEXT_MAX (20 * KIB)
+#define CRASH_LOG_MAX  (8 * KIB) /* of it: the log's first lines; behind them the report has its place */
 
 /* At a fixed place in our memory (boot/main.c), so that the next boot finds it. */
 struct crash_record {
@@ -38,12 +39,15 @@ struct crash_record {
 };
 
 /*
- * Names the surviving record: an intact report of the boot before is copied aside for
- * crash_previous() and the record is emptied.
+ * Names the surviving record: an intact one of the boot before is copied aside for
+ * crash_previous(), and the record begins anew with this boot's log.
  */
 void crash_use_record(struct crash_record *record);
 
-/* The previous boot's report (not terminated) or NULL. */
+/* A line for the record, at most LOG_LINE_MAX; the log's lock is held. */
+void crash_keep_log(const char *text, size_t length);
+
+/* The previous boot's log and report (not terminated) or NULL. */
 const char *crash_previous(size_t *length);
 
 /*

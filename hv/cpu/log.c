@@ -43,6 +43,7 @@ static void log_args(const char *end, const char *format, va_list args)
 	}
 	spin_lock(&log_lock);
 	ring_write(&ring, line + PREFIX_SIZE, length - PREFIX_SIZE);
+	crash_keep_log(line + PREFIX_SIZE, length - PREFIX_SIZE);
 	if (mode != LOG_MODE_QUIET)
 		console_write(line, length);
 	spin_unlock(&log_lock);

@@ -3,6 +3,7 @@
 #include "cpu/x86.h"
 #include "exit/access.h"
 #include "exit/guest.h"
+#include "exit/insn.h"
 #include "lib/string.h"
 #include "mem/ram.h"
 #include "vm/guest.h"
@@ -10,14 +11,12 @@
 
 static void fetch_instruction(struct vcpu *vcpu, struct luv_exit_record *record)
 {
-	u8 bytes[15];
 	unsigned count = vcpu->exit.memory.fetched;
 
 	if (count)
-		memcpy(bytes, vcpu->exit.memory.bytes, count);
+		memcpy(record->mmio.bytes, vcpu->exit.memory.bytes, count);
 	else
-		count = code_fetch(vcpu, bytes, sizeof(bytes));
-	memcpy(record->mmio.bytes, bytes, count);
+		count = code_fetch(vcpu, record->mmio.bytes, INSN_MAX);
 	record->mmio.byte_count = count;
 }
 
@@ -77,7 +76,7 @@ static void map_slot(struct vcpu *vcpu, const struct vm_slot *slot)
 {
 	gpa_t at = gpa(align_down(vcpu->exit.memory.at.addr, PAGE_SIZE)), backing;
 	u64 address = slot->address + (at.addr - slot->gpa), size;
-	bool write = !(slot->flags & LUV_SLOT_READ_ONLY);
+	bool write = !(slot->flags & LUV_SLOT_READ_ONLY), there;
 
 	if (!user_page(vcpu->cpu->vcpu, gva(address), write, &backing, &size) ||
 	    !ram_dom0(backing, PAGE_SIZE)) {
@@ -85,10 +84,11 @@ static void map_slot(struct vcpu *vcpu, const struct vm_slot *slot)
 		return;
 	}
 	size = leaf_size(slot, at, backing, size);
-	if (vm_map(vcpu->guest->vm, at, hpa(backing.addr), size, slot_access(vcpu->nested, slot, size)))
-		vcpu->dirty |= VCPU_FLUSH;
-	else
+	if (!vm_map(vcpu->guest->vm, at, hpa(backing.addr), size, slot_access(vcpu->nested, slot, size), &there))
 		guest_exit(vcpu, LUV_RUN_NO_MEMORY);
+	/* What was not present is in no TLB (SDM 3A 4.10.2.3). */
+	else if (there)
+		vcpu->dirty |= VCPU_FLUSH;
 }
 
 void guest_memory_exit(struct vcpu *vcpu)

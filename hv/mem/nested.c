@@ -243,7 +243,7 @@ void nested_lookup(const struct nested *nested, gpa_t at, struct nested_leaf *le
 	entry = load(find_entry(nested, at.addr, &level));
 	leaf->size = nested_level_size(level);
 	leaf->base = gpa(align_down(at.addr, leaf->size));
-	if (!format->present(entry))
+	if (!entry)
 		return;
 	leaf->page = format->address(entry, level);
 	leaf->access = format->access(entry);

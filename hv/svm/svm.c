@@ -402,7 +402,8 @@ static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	exit->memory.page_walk = info & NPF_WALK;
 	/* Zero without decode assists (APM 2 15.8.4). */
 	exit->memory.fetched = (u8)min_u64(vmcb->fetched_count, sizeof(exit->memory.bytes));
-	memcpy(exit->memory.bytes, vmcb->fetched, sizeof(exit->memory.bytes));
+	if (exit->memory.fetched)
+		memcpy(exit->memory.bytes, vmcb->fetched, sizeof(exit->memory.bytes));
 }
 
 static const u8 reasons[] = { /* and one; 0 where there is none */

@@ -313,7 +313,7 @@ bool vm_slot_find(struct vm *vm, gpa_t at, struct vm_slot *slot)
 	return false;
 }
 
-bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access)
+bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *there)
 {
 	struct nested_leaf hole;
 	bool done = true;
@@ -321,7 +321,8 @@ bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access)
 	spin_lock(&vm->lock);
 	nested_lookup(&vm->nested, at, &hole);
 	/* Another vCPU may have been faster; its leaf may be dirty already. */
-	if (!hole.access) {
+	*there = hole.access;
+	if (!*there) {
 		size = min_u64(size, hole.size);
 		done = nested_map(&vm->nested, gpa(align_down(at.addr, size)),
 				  hpa(align_down(page.addr, size)), size, access, CACHE_WB);

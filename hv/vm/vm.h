@@ -84,9 +84,9 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 
 /*
  * Maps the page at an address to `page` for a guest, and as much around it as a leaf of at most `size`
- * bytes covers; what is mapped already stays. False: the pool is exhausted.
+ * bytes covers; what is mapped already stays (*there). False: the pool is exhausted.
  */
-bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access);
+bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *there);
 
 /* Makes the 4 KiB page at an address that is mapped executable. False: the pool is exhausted. */
 bool vm_make_executable(struct vm *vm, gpa_t at);

@@ -126,7 +126,7 @@ enum luv_vendor {
 
 /* LUV_CALL_LOG_READ. */
 #define LUV_LOG_CURRENT	 0u
-#define LUV_LOG_PREVIOUS 1u /* the crash report of the boot before; LUV_ERR_NOENT: none */
+#define LUV_LOG_PREVIOUS 1u /* the boot before: its first lines, its crash report; LUV_ERR_NOENT: nothing survived */
 
 #define LUV_LOG_READ_MAX 4096u
 

@@ -3,7 +3,7 @@
 
 import subprocess
 
-from boot import checks, life, options
+from boot import checks, install, life, options
 from boot.machine import TOOLS, Boot, Case, check, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
@@ -115,7 +115,7 @@ CASES = [
     Case("chain from GRUB, pc, virtio, 512 MiB, 1 CPU",
          {"mem": "512M", "smp": "1", "luvalley_options": "nonsense=1"},
          [Boot(BASIC + [checks.boot_log(CHAIN), checks.unknown_option], "reboot"),
-          Boot(AGAIN + [checks.no_report, checks.bad_calls])],
+          Boot(AGAIN + [checks.log_survived, checks.bad_calls])],
          at_end=END),
     Case("direct, q35, virtio, 2 CPUs, apic=direct",
          {"machine": "q35", "smp": "2", "luvalley_options": "apic=direct", **DIRECT},
@@ -127,11 +127,9 @@ CASES = [
          [Boot(FULL + [checks.boot_log(CHAIN)])],
          prepare=write_multiboot2_disk, at_end=END, seconds=300),
     Case("UEFI by GRUB's chainloader, pc, virtio, 1 CPU", {"firmware": "uefi", "smp": "1"},
-         [Boot(FULL + [checks.boot_log(FIRMWARE), checks.uefi_services])], at_end=END, seconds=400),
-    # In check-all: docs/caveats.md, "Loaders".
-    Case("UEFI and a reboot, pc, virtio, 1 CPU", {"firmware": "uefi", "smp": "1"},
-         [Boot(BASIC + [checks.boot_log(FIRMWARE)], "reboot"), Boot(AGAIN + [checks.uefi_services])],
-         at_end=END, seconds=400, slow=True),
+         [Boot(BASIC + [checks.monitor_is_quiet, checks.boot_log(FIRMWARE), checks.nothing_survived], "reboot"),
+          Boot(AGAIN + [checks.log_survived, checks.uefi_services])],
+         at_end=END, seconds=400),
     Case("UEFI starts Luvalley, q35, AHCI, 2 CPUs",
          {"firmware": "uefi", "machine": "q35", "disk_bus": "ahci", "smp": "2", "disk": "{folder}/disk.img"},
          [Boot(FULL + [checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.unknown_option,
@@ -235,7 +233,7 @@ CASES = [
              checks.cpus_held, checks.exits_grow, checks.escaped_cpu, checks.memory_left,
              checks.hidden_reserved, checks.memory_budget, checks.cpuid_signature, checks.hidden_touched, checks.svm_locked,
              checks.svme_off, checks.host_save_area, checks.kvm_declines, checks.refuses_users,
-             checks.acpi_tables, checks.boot_log(CHAIN), checks.bad_calls, checks.no_report,
+             checks.acpi_tables, checks.boot_log(CHAIN), checks.bad_calls, checks.log_survived,
              checks.second_boot, checks.example, checks.guest_exits, checks.guest_misuse,
              checks.guest_restarts, options.key_at_port, options.no_key, options.mitigates([]), options.apic_switched,
              life.suspended))])],
@@ -267,4 +265,5 @@ CASES = [
          {"machine": "q35", "mem": "2G", "smp": "8", **DIRECT},
          [Boot(BASIC, "reboot"), Boot(AGAIN + [checks.cpu_replugged])],
          at_end=END, seconds=600, slow=True),
+    *install.CASES,
 ]

@@ -326,10 +326,21 @@ def unknown_option(trial):
         expect("Option 'nonsense=1' is ignored" in text, f"not in: {last_words(text)}")
 
 
+@check("the log of the boot before has survived the reset, without a crash report", "luvalley log --previous")
+def log_survived(trial):
+    trial.succeeded()
+    expect(re.search(r"^dom0 starts: ", trial.output, re.M) and "CRASH" not in trial.output, last_words(trial.output))
+
+
 @check("no crash report where nothing crashed", "luvalley log --previous")
 def no_report(trial):
-    expect(trial.status == 1 and "no crash report has survived" in trial.output,
-           f"status {trial.status}: {last_words(trial.output)}")
+    expect("CRASH" not in trial.output and re.search("^dom0 starts: |nothing has survived", trial.output, re.M),
+           last_words(trial.output))
+
+
+@check("nothing has survived where nothing was before", "luvalley log --previous")
+def nothing_survived(trial):
+    expect(trial.status == 1 and "nothing has survived" in trial.output, f"status {trial.status}: {last_words(trial.output)}")
 
 
 @check("dom0's kernel complains about nothing", "dmesg")
@@ -353,6 +364,12 @@ def second_boot(trial):
 def uefi_services(trial):
     trial.succeeded()
     expect(trial.output.split() == ["written1"] or trial.output.split() == ["written", "1"], trial.output)
+
+
+@check("nobody answered the firmware on the monitor's port",
+       "exec 3</dev/ttyS1; stty raw -echo <&3; timeout 2 cat <&3 | od -c; monitor info status")
+def monitor_is_quiet(trial):
+    expect(trial.output.split() == ["0000000", "VM", "status:", "running"], trial.output)
 
 
 @check("the system runs without Luvalley", "cat /proc/cmdline; luvalley status")

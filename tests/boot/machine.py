@@ -63,7 +63,7 @@ class Case:
     boots: list[Boot] = field(default_factory=list)
     seconds: int = 240
     # In dom0's time: what a check's script gets.
-    step_seconds: int = 150
+    step_seconds: int = 300
     # For machines that Luvalley refuses: the sentence on the screen that ends the case.
     refusal: str = ""
     # Makes files that options name, in the case's folder.
@@ -192,7 +192,7 @@ def machine_command(case, build, folder):
     if not case.refusal and not case.tap:
         words += ["--share", write_job(case, build, folder)]
     for name, value in case.options.items():
-        words += [f"--{name.replace('_', '-')}", value.format(folder=folder, build=build)]
+        words += [f"--{name.replace('_', '-')}", *([value.format(folder=folder, build=build)] if value else [])]
     return [str(word) for word in words]
 
 

@@ -6,7 +6,7 @@
 #include "cmd/key.h"
 
 static const struct argp_option options[] = {
-    {"previous", 'p', NULL, 0, "the crash report of the boot before, if it ended in a crash",
+    {"previous", 'p', NULL, 0, "what the boot before logged, and its crash report if it ended in one",
      0},
     {0},
 };
@@ -22,7 +22,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
-/* A report from before the last reset may hold anything; a terminal must not obey it. */
+/* What is from before the last reset may hold anything; a terminal must not obey it. */
 static void print_text(const char *text, size_t size)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -69,7 +69,7 @@ int log_command(int argc, char **argv)
 	result = print_log(session, which);
 	luv_session_close(session);
 	if (result == LUV_ERR_NOENT && which == LUV_LOG_PREVIOUS) {
-		fputs("luvalley: no crash report has survived from the boot before\n", stderr);
+		fputs("luvalley: nothing has survived of what the boot before logged\n", stderr);
 		return EXIT_FAILED;
 	}
 	return result < 0 ? fail("cannot read the log", result) : EXIT_DONE;
