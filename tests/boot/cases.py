@@ -184,7 +184,7 @@ CASES = [
           Boot([checks.cpus_held], life.PANIC),
           Boot([checks.cpus_held], life.KDUMP),
           Boot([life.kernel_of(7, "luvalley.kdump"), life.crash_kernel])],
-         at_end=END, seconds=400),
+         at_end=END, seconds=800),
     Case("life, q35, virtio, 1 CPU of 2", {"machine": "q35", "append": "maxcpus=1", "smp": "2", **DIRECT},
          [Boot([life.one_cpu_first, checks.cpus_held])], at_end=END),
     Case("sleep, pc, virtio, 2 CPUs", {"smp": "2", "append": "no_console_suspend", **DIRECT},
