@@ -69,6 +69,7 @@ def refusals(arguments):
         (arguments.icount, "--icount is QEMU's; Bochs always counts instructions."),
         (arguments.qemu_args, "--qemu-args: this machine is Bochs."),
         (arguments.display_text, "--display-text: Bochs shows its screen to nobody."),
+        (arguments.power_cycle, "--power-cycle is QEMU's."),
         (arguments.dry_run, "--dry-run: Bochs has a configuration file, bochsrc among the logs."),
         (arguments.smp > CPUS_MAX, f"--smp: Bochs has at most {CPUS_MAX} CPUs."),
         (megabytes(arguments.mem) > 2048, "--mem: at most 2G under Bochs."),

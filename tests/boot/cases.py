@@ -3,7 +3,7 @@
 
 import subprocess
 
-from boot import checks, life
+from boot import checks, install, life
 from boot.machine import TOOLS, Boot, Case, check, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
@@ -217,4 +217,5 @@ CASES = [
          {"machine": "q35", "mem": "2G", "smp": "8", **DIRECT},
          [Boot(BASIC, "reboot"), Boot(AGAIN + [checks.cpu_replugged])],
          at_end=END, seconds=600, slow=True),
+    *install.CASES,
 ]

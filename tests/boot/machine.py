@@ -19,7 +19,7 @@ from typing import Callable
 import tap
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-STEP_SECONDS = 150
+STEP_SECONDS = 300
 LOGS = ("hypervisor.log", "serial.log")
 
 JOB = """
@@ -191,7 +191,7 @@ def machine_command(case, build, folder):
     if not case.refusal and not case.tap:
         words += ["--share", write_job(case, build, folder)]
     for name, value in case.options.items():
-        words += [f"--{name.replace('_', '-')}", value.format(folder=folder, build=build)]
+        words += [f"--{name.replace('_', '-')}", *([value.format(folder=folder, build=build)] if value else [])]
     return [str(word) for word in words]
 
 
