@@ -6,8 +6,8 @@
 #include "cmd/key.h"
 
 static const struct argp_option options[] = {
-    {"previous", 'p', NULL, 0, "what the boot before logged, and its crash report if it ended in one",
-     0},
+    {"previous", 'p', NULL, 0,
+     "what the boot before logged, and its crash report if it ended in one", 0},
     {0},
 };
 
@@ -69,7 +69,8 @@ int log_command(int argc, char **argv)
 	result = print_log(session, which);
 	luv_session_close(session);
 	if (result == LUV_ERR_NOENT && which == LUV_LOG_PREVIOUS) {
-		fputs("luvalley: nothing has survived of what the boot before logged\n", stderr);
+		fputs("luvalley: nothing has survived of what the boot before logged\n",
+		      stderr);
 		return EXIT_FAILED;
 	}
 	return result < 0 ? fail("cannot read the log", result) : EXIT_DONE;
