@@ -67,12 +67,15 @@ void guest_cpuid_exit(struct vcpu *vcpu)
 
 void guest_cpuid_changed(struct vcpu *vcpu)
 {
-	const struct luv_cpuid_entry *basic = find_entry(vcpu->guest, 1, 0), *more = find_entry(vcpu->guest, 7, 0);
+	const struct luv_cpuid_entry *basic = find_entry(vcpu->guest, 1, 0), *more = find_entry(vcpu->guest, 7, 0),
+				     *extended = find_entry(vcpu->guest, 0x80000001, 0);
 
+	vcpu->guest->invpcid = more && more->ebx & BIT(10);
+	vcpu->guest->rdtscp = (extended && extended->edx & BIT(27)) || (more && more->ecx & BIT(22));
 	vcpu_need(vcpu, VCPU_CONTROL);
 	vcpu->guest->cr4 = world_limits()->cr4 & world_cr4_bits(basic ? basic->ecx : 0, more ? more->ebx : 0,
 								more ? more->ecx : 0);
-	vcpu->dirty |= VCPU_CONTROL;
+	vcpu->dirty |= VCPU_CONTROL | VCPU_INTERCEPTS;
 }
 
 /* --- MSRs ----------------------------------------------------------------------------------- */

@@ -79,6 +79,8 @@ void svm_guest_intercepts(struct vcpu *vcpu)
 
 	vmcb->intercept_exception = (u32)(ALWAYS_EXCEPTIONS | guest->debug_exceptions);
 	vmcb->intercept_1 = INTERCEPT_1;
+	vmcb->intercept_2 = (u32)(INTERCEPT_2 | (guest->rdtscp ? 0 : VMCB_INTERCEPT_2_RDTSCP));
+	vmcb->intercept_3 = (u32)(INTERCEPT_3 | (guest->invpcid ? 0 : VMCB_INTERCEPT_3_INVPCID));
 	vmcb->v_intr &= ~(VMCB_V_IRQ | VMCB_V_IGN_TPR);
 	/* The CPU would let the guest set what it has and the guest's CPUID has not. */
 	vmcb->intercept_cr = VMCB_INTERCEPT_CR4_WRITE;

@@ -50,6 +50,7 @@ struct guest {
 	u64 apic_base;
 	struct luv_cpuid_entry *cpuid; /* one page, or NULL: all zeros */
 	u64 cr4; /* bits that the guest may set */
+	bool rdtscp, invpcid; /* it has these instructions, or RDPID for the first; else #UD */
 
 	/* Events. */
 	struct vcpu_event queued; /* an interrupt or exception of the client's that waits to be injected */

@@ -145,6 +145,8 @@ static void write_intercepts(struct vcpu *vcpu)
 		vmcs_write(PRIMARY_CONTROLS, primary);
 	x->primary = (u32)primary;
 	vmcs_write(EXCEPTION_BITMAP, ALWAYS_EXCEPTIONS | guest->debug_exceptions);
+	vmcs_write(SECONDARY_CONTROLS, vmx_has.guest.secondary & ~(guest->rdtscp ? 0 : SECONDARY_RDTSCP) &
+					   ~(guest->invpcid ? 0 : SECONDARY_INVPCID));
 }
 
 /* Mappings by EPT are tagged with the EPT pointer alone (SDM 3C 29.4.1): a new VPID does not hide them. */

@@ -703,6 +703,10 @@ GUEST(clears_pae, 64, "mov %cr4, %rax; and $~0x20, %rax; mov %rax, %cr4; out %al
 GUEST(over_cr4, 64,
       "addq $3, 8(%rsp); add $8, %rsp; mov 16(%rsp), %rax; out %eax, $0x12; iretq");
 
+#define CPUID_RDTSCP (1u << 27) /* 80000001h EDX */
+#define CPUID_RDPID  (1u << 22) /* 7 ECX */
+GUEST(rdtscp, 64, "rdtscp; out %al, $0x10");
+
 static void start_cr4(const struct guest *guest, uint32_t without_ebx_7)
 {
 	struct kvm_cpuid2 *list;
@@ -762,6 +766,35 @@ static void test_cr4_hidden(int argument)
 	expect_cr4(CR4_PCIDE, PORT_HANDLER);
 }
 
+/* #UD where its CPUID does not have it. */
+static void test_rdtscp_hidden(int argument)
+{
+	const unsigned ports[] = {PORT, PORT_HANDLER};
+
+	(void)argument;
+	if (under_tcg())
+		skip("TCG does not intercept RDTSCP");
+	for (unsigned hidden = 0; hidden < 2; hidden++) {
+		struct kvm_cpuid2 *list;
+		struct kvm_cpuid_entry2 *more;
+
+		vm_create(&vm);
+		list = cpuid_supported(vm.kvm);
+		more = cpuid_find(list, 7, 0);
+		if (!(cpuid_find(list, 0x80000001, 0)->edx & CPUID_RDTSCP))
+			skip("the CPU has no RDTSCP");
+		if (hidden)
+			cpuid_find(list, 0x80000001, 0)->edx &= ~CPUID_RDTSCP;
+		if (hidden && more)
+			more->ecx &= ~CPUID_RDPID;
+		SET(KVM_SET_CPUID2, list);
+		free(list);
+		vm_load(&vm, 0, &rdtscp, LONG);
+		vm_out(&vm, 0, ports[hidden]);
+		vm_close(&vm);
+	}
+}
+
 /* Long mode stands on it (APM 2 3.1.3). */
 static void test_cr4_pae(int argument)
 {
@@ -783,6 +816,7 @@ const struct test register_tests[] = {
     TEST("register: CR4 bits that no CPU has", test_cr4),
     TEST("register: CR4 bits that CPUID does not have", test_cr4_hidden),
     TEST("register: CR4 keeps what long mode needs", test_cr4_pae),
+    TEST("register: RDTSCP that CPUID does not have", test_rdtscp_hidden),
     TEST("register: FPU", test_fpu),
     TEST_OF("register: XSAVE", test_xsave, 0),
     TEST_OF("register: XSAVE2", test_xsave, 1),
