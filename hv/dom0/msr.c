@@ -6,6 +6,7 @@
 #include "cpu/msr.h"
 #include "cpu/x86.h"
 #include "dom0/apic.h"
+#include "dom0/microcode.h"
 #include "dom0/mtrr.h"
 #include "exit/instruction.h"
 #include "vm/virt_ops.h"
@@ -87,16 +88,6 @@ static bool write_ignored(struct vcpu *vcpu, u32 msr, u64 value)
 static bool write_refused(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	return false;
-}
-
-/* Microcode would be fetched through dom0's addresses in the middle of guest mode; dom0 sees an
- * unchanged patch level and says so. */
-static bool write_microcode(struct vcpu *vcpu, u32 msr, u64 value)
-{
-	hv_log_first("CPU %u: dom0's microcode update was not applied: load microcode before "
-		     "Luvalley",
-		     vcpu->cpu->index);
-	return true;
 }
 
 /* Of the register only these bits change. */
@@ -185,7 +176,7 @@ static const struct msr_rule rules[] = {
 	{SVM, MSR_IORR_BASE0, MSR_IORR_MASK1, NULL, write_same},
 	{SVM, MSR_TOP_MEM, MSR_TOP_MEM, NULL, write_same},
 	{SVM, MSR_TOP_MEM2, MSR_TOP_MEM2, NULL, write_same},
-	{SVM, MSR_PATCH_LOADER, MSR_PATCH_LOADER, NULL, write_microcode},
+	{SVM, MSR_PATCH_LOADER, MSR_PATCH_LOADER, NULL, microcode_load_amd},
 	{SVM, MSR_SMI_ON_IO_TRAP0, MSR_SMI_ON_IO_TRAP_CTL, NULL, write_same},
 	{SVM, MSR_INT_PENDING, MSR_SMI_TRIGGER, NULL, write_same},
 	{SVM, MSR_MMIO_CFG_BASE, MSR_MMIO_CFG_BASE, NULL, write_same},
@@ -197,7 +188,7 @@ static const struct msr_rule rules[] = {
 	{SVM, MSR_GHCB, MSR_SEV_LAST, NULL, write_refused},
 	{SVM, MSR_CPUID_7_FEATURES, MSR_CPUID_EXT_FEATURES, NULL, write_same},
 	{VMX, MSR_FEATURE_CONTROL, MSR_FEATURE_CONTROL, read_feature_control, write_refused},
-	{VMX, MSR_BIOS_UPDT_TRIG, MSR_BIOS_UPDT_TRIG, NULL, write_microcode},
+	{VMX, MSR_BIOS_UPDT_TRIG, MSR_BIOS_UPDT_TRIG, NULL, microcode_load_intel},
 	{VMX, MSR_SMM_MONITOR_CTL, MSR_SMM_MONITOR_CTL, NULL, write_refused},
 	{VMX, MSR_RTIT_CTL, MSR_RTIT_CTL, NULL, write_refused},
 };

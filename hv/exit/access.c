@@ -82,6 +82,19 @@ bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *pag
 	return true;
 }
 
+const void *dom0_linear(struct vcpu *vcpu, gva_t at, u64 size)
+{
+	struct walk_result first, next;
+
+	if (!walk(vcpu, at, 0, &first, NULL))
+		return NULL;
+	for (u64 done = PAGE_SIZE - at.addr % PAGE_SIZE; done < size; done += PAGE_SIZE) {
+		if (!walk(vcpu, gva(at.addr + done), 0, &next, NULL) || next.address.addr != first.address.addr + done)
+			return NULL;
+	}
+	return ram_dom0(first.address, size);
+}
+
 bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value)
 {
 	struct vcpu *dom0 = this_cpu()->vcpu;

@@ -24,6 +24,12 @@ bool user_write(struct vcpu *vcpu, gva_t to, const void *from, u64 size);
 bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size);
 
 /*
+ * dom0's memory at a linear address of its kernel's, where `size` bytes lie together in its RAM; else NULL. dom0 can
+ * change it at any time.
+ */
+const void *dom0_linear(struct vcpu *vcpu, gva_t at, u64 size);
+
+/*
  * Whether an address space may still exist: its user address leads to `page` (in our view), which holds the
  * value, or is only hidden for a while (an entry that is not present but not empty: NUMA
  * hinting, migration). For address spaces of dom0's present paging mode.

@@ -98,6 +98,16 @@ def msrs_swept(trial):
     expect("unexpected" not in trial.output and "cannot" not in trial.output, last_words(trial.output))
 
 
+# What is loaded are zeros, which no CPU takes; refused is what does not lie together.
+@check("dom0's microcode update is loaded from where it lies",
+       "modprobe msr allow_writes=on 2>/dev/null; dmesg -n 1; sweep microcode && luvalley log")
+def microcode_loaded(trial):
+    trial.succeeded()
+    addresses = re.search(r"^together (0x\w+) torn (0x\w+)$", trial.output, re.M)
+    refused = re.findall(r"microcode update at (0x\w+) was not loaded", trial.output)
+    expect(refused == [addresses[2]], f"refused were {refused}: {addresses[0]}")
+
+
 @check("every port is read by dom0's root, and nothing happens to Luvalley", "sweep ports read; luvalley log")
 def ports_read(trial):
     trial.succeeded()

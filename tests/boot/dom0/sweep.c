@@ -3,9 +3,11 @@
  * What dom0's root can do to the machine below it, for tests/boot/checks.py: whatever comes of
  * it is dom0's own trouble.
  *
- *   sweep msr CPU         reads each MSR; writes what it read, all ones, zeros, and what it
- * read again sweep ports read      reads each I/O port, 1, 2 and 4 bytes wide sweep ports write
- * and writes there what it read, and all ones
+ *   sweep msr CPU     reads each MSR; writes what it read, all ones, zeros, and what it read again
+ *   sweep ports read  reads each I/O port, 1, 2 and 4 bytes wide
+ *   sweep ports write likewise, and writes there what it read, and all ones
+ *   sweep microcode   asks CPU 0 to load zeros as microcode: first from a huge page, then from memory
+ *                     whose second page is not there. Prints both addresses
  *
  * What would end dom0 at once (the MSRs that its kernel stands on, the ports that reset the
  * machine or switch it off) gets only what is there already, or nothing. Prints how many could
@@ -20,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const struct range {
@@ -169,12 +172,44 @@ static int sweep_ports(bool writes)
 	return 0;
 }
 
+#define HUGE (2ul << 20)
+
+/* On the CPU itself the msr driver writes behind this process's page tables. */
+static int load_microcode(void)
+{
+	uint32_t msr = __builtin_cpu_is("intel") ? 0x79 : 0xc0010020;
+	cpu_set_t cpu_0;
+	char *map, *huge, *torn;
+	int fd = open("/dev/cpu/0/msr", O_RDWR);
+
+	CPU_ZERO(&cpu_0);
+	CPU_SET(0, &cpu_0);
+	map = mmap(NULL, 3 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (fd < 0 || map == MAP_FAILED || sched_setaffinity(0, sizeof(cpu_0), &cpu_0) != 0) {
+		perror("sweep microcode");
+		return 1;
+	}
+	huge = (char *)(((uintptr_t)map + HUGE - 1) & ~(HUGE - 1));
+	madvise(huge, HUGE, MADV_HUGEPAGE);
+	memset(huge, 0, HUGE);
+	torn = huge + HUGE;
+	memset(torn, 0, 4096);
+	munmap(torn + 4096, 4096);
+	/* The CPU may say #GP to zeros. */
+	write_msr(fd, msr, (uintptr_t)huge + 48);
+	write_msr(fd, msr, (uintptr_t)torn + 48 + 3072);
+	printf("together %#lx torn %#lx\n", (uintptr_t)huge + 48, (uintptr_t)torn + 48 + 3072);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "msr") == 0)
 		return sweep_msrs(argv[2]);
 	if (argc == 3 && strcmp(argv[1], "ports") == 0)
 		return sweep_ports(strcmp(argv[2], "write") == 0);
-	fputs("sweep msr CPU | ports read | ports write\n", stderr);
+	if (argc == 2 && strcmp(argv[1], "microcode") == 0)
+		return load_microcode();
+	fputs("sweep msr CPU | ports read | ports write | microcode\n", stderr);
 	return 2;
 }
