@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* KVM_RUN and why it returns: port I/O, MMIO of all kinds, HLT, SHUTDOWN. */
+#include <cpuid.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kvm/test.h"
@@ -369,6 +371,7 @@ GUEST(flags, 64,
       "sti; out %al, $0x10; cli; out %al, $0x10; mov $5, %eax; mov %rax, %cr8; out %al, $0x10; "
       "hlt");
 GUEST(hypercall, 64, "mov $0x7777, %eax; vmmcall; out %eax, $0x10; hlt");
+GUEST(syscall_32, 32, "syscall; hlt; hlt; mov %ecx, %eax; out %eax, $0x10; ud2");
 GUEST(loads, 64, "1: mov (%rsi), %eax; out %eax, $0x10; incl (%rsi); jmp 1b");
 GUEST(patched, 64, "1: mov $1, %eax; out %eax, $0x10; jmp 1b");
 
@@ -399,6 +402,32 @@ static void test_hypercall(int argument)
 	vm_load(&vm, 0, &hypercall, LONG);
 	EXPECT((int32_t)vm_out(&vm, 0, PORT), -1000); /* -KVM_ENOSYS */
 	vm_run(&vm, 0, KVM_EXIT_HLT);
+}
+
+/* Intel's CPUs have it in 64-bit code only; a guest whose CPUID says AMD may use it all the same. */
+static void test_syscall_32(int argument)
+{
+	struct kvm_cpuid2 *list;
+	struct kvm_cpuid_entry2 *vendor;
+	struct kvm_regs regs;
+
+	(void)argument;
+	vm_create(&vm);
+	list = cpuid_supported(vm.kvm);
+	vendor = cpuid_find(list, 0, 0);
+	vendor->ebx = signature_AMD_ebx;
+	vendor->ecx = signature_AMD_ecx;
+	vendor->edx = signature_AMD_edx;
+	MUST(ioctl(vm.vcpu[0].fd, KVM_SET_CPUID2, list));
+	free(list);
+	vm_load(&vm, 0, &syscall_32, PROTECTED);
+	EXPECT(msr_write(vm.vcpu[0].fd, 0xc0000080, 1), 0);			  /* EFER.SCE */
+	EXPECT(msr_write(vm.vcpu[0].fd, 0xc0000081, 8ull << 32 | (CODE + 4)), 0); /* STAR */
+	EXPECT(vm_out(&vm, 0, PORT), CODE + 2);
+	regs = vm_regs(&vm, 0);
+	EXPECT(regs.rcx, CODE + 2);
+	EXPECT(vm_sregs(&vm, 0).ss.selector, 16);
+	vm_out(&vm, 0, PORT_HANDLER); /* UD2, which is none */
 }
 
 static void test_memory_between(int argument)
@@ -455,6 +484,7 @@ const struct test exit_tests[] = {
     TEST("exit: code in MMIO space is an emulation error", test_mmio_fetch),
     TEST("exit: fields of kvm_run", test_page_fields),
     TEST("exit: an unknown hypercall returns to the guest", test_hypercall),
+    TEST("exit: SYSCALL in 32-bit code, with AMD's CPUID", test_syscall_32),
     TEST("exit: client and guest see each other's writes", test_memory_between),
     TEST("exit: the client changes the guest's code", test_code_between),
     TESTS_END,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kvm/system.h"
+#include "kvm/run.h"
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
@@ -368,6 +369,7 @@ int cpuid_set(struct vcpu *vcpu, const struct kvm_cpuid_entry2 *entries, unsigne
 	free(vcpu->cpuid);
 	vcpu->cpuid = copy;
 	vcpu->cpuid_count = count;
+	debug_choose_exceptions(vcpu);
 	return 0;
 }
 

@@ -5,10 +5,12 @@
 
 #include "kvm/run.h"
 #include "kvm/state.h"
+#include "kvm/syscall.h"
 #include "kvm/vcpu.h"
 
 #define VECTOR_DB 1
 #define VECTOR_BP 3
+#define VECTOR_UD 6
 
 #define DR6_FIXED 0xffff0ff0ull /* SDM 3B 17.2.3: bits that read as 1, RTM among them */
 #define DR6_STEP  (1ull << 14)
@@ -71,9 +73,15 @@ int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *debug)
 		page->dr[7] = (debug->arch.debugreg[7] & 0xffffffff) | DR7_FIXED;
 	}
 	page->debug_flags = new.control &KVM_GUESTDBG_SINGLESTEP ? LUV_DEBUG_SINGLE_STEP : 0;
-	page->debug_exceptions = (wants_db(vcpu) ? 1u << VECTOR_DB : 0) |
-				 (new.control &KVM_GUESTDBG_USE_SW_BP ? 1u << VECTOR_BP : 0);
+	debug_choose_exceptions(vcpu);
 	return 0;
+}
+
+void debug_choose_exceptions(struct vcpu *vcpu)
+{
+	vcpu->page->debug_exceptions = (wants_db(vcpu) ? 1u << VECTOR_DB : 0) |
+				       (vcpu->debug.control & KVM_GUESTDBG_USE_SW_BP ? 1u << VECTOR_BP : 0) |
+				       (syscall_missing(vcpu) ? 1u << VECTOR_UD : 0);
 }
 
 /* --- KVM_EXIT_DEBUG ---------------------------------------------------------------------- */
@@ -99,6 +107,8 @@ int debug_exit(struct vcpu *vcpu)
 	const struct luv_exit_record *exit = &vcpu->page->exit;
 	uint64_t dr6 = exit->exception.dr6 | DR6_FIXED;
 
+	if (exit->exception.vector == VECTOR_UD)
+		return syscall_exit(vcpu);
 	if (exit->exception.vector != VECTOR_DB)
 		return give(vcpu, VECTOR_BP, 0);
 	/* The step's trap is the hypervisor's, which leaves the guest's DR6 alone. */

@@ -28,6 +28,9 @@ int debug_exit(struct vcpu *vcpu);
 /* An instruction that was emulated is done: true: KVM_EXIT_DEBUG is due, and filled in. */
 bool debug_stepped(struct vcpu *vcpu, bool guest_trap);
 
+/* Which exceptions end RUN: for the debugger, and #UD (syscall.h). When either, or the CPUID, has changed. */
+void debug_choose_exceptions(struct vcpu *vcpu);
+
 struct kvm_guest_debug;
 /* KVM_SET_GUEST_DEBUG. 0 or a negative errno value. */
 int debug_set(struct vcpu *vcpu, const struct kvm_guest_debug *debug);
