@@ -206,7 +206,7 @@ CASES = [
          [Boot([], life.HIBERNATE), Boot([], life.RESUME)], prepare=life.write_swap_disk,
          at_end=[life.hibernated, *END], seconds=400, slow=True),
     Case("sweep, pc, virtio, 2 CPUs", {"smp": "2", **DIRECT},
-         [Boot([life.microcode_loaded, life.msrs_swept, checks.cpus_held, checks.exits_grow, life.guest_runs, life.ports_read,
+         [Boot([life.microcode_loaded, life.msr_rules, life.msrs_swept, checks.cpus_held, checks.exits_grow, life.guest_runs, life.ports_read,
                 checks.cpus_held], life.PORTS_WRITTEN),
           Boot([checks.second_boot, *AFTERWARDS])],
          at_end=END, seconds=400),

@@ -108,6 +108,19 @@ def microcode_loaded(trial):
     expect(refused == [addresses[2]], f"refused were {refused}: {addresses[0]}")
 
 
+# docs/dom0-cpu.md. On a bare machine the local APIC moves; TCG's SYSCFG, TOP_MEM and HWCR keep nothing there either.
+@check("MSRs that hold the machine together keep what they have; MTRRs and PAT are dom0's",
+       "modprobe msr allow_writes=on 2>/dev/null; dmesg -n 1; sweep rules && luvalley log")
+def msr_rules(trial):
+    trial.succeeded()
+    for line in ("APIC_BASE's address: refused, kept", "APIC_BASE's enable bit again: taken, kept",
+                 "PAT's entry 7: taken, changed", "MTRR 7's base: taken, changed", "TOP_MEM: taken, kept"):
+        expect(line in trial.lines, f"not {line!r}: {trial.output}")
+    ignored = re.findall(r"change of bits 0x(\w+) of MSR 0x(\w+) was ignored", trial.output)
+    expect(ignored == [("200000", "c0010010"), ("40000000", "c001001a"), ("1", "c0010015")],
+           f"ignored were {ignored}")
+
+
 @check("every port is read by dom0's root, and nothing happens to Luvalley", "sweep ports read; luvalley log")
 def ports_read(trial):
     trial.succeeded()

@@ -9,6 +9,9 @@
  *   sweep microcode   asks CPU 0 to load zeros as microcode: first from a huge page, then from memory
  *                     whose second page is not there. Prints both addresses
  *
+ *   sweep rules       MSRs whose writes are looked at: one line each, "kept" or "changed", with what a change
+ *                     of it came to; as it was before it ends
+ *
  * What would end dom0 at once (the MSRs that its kernel stands on, the ports that reset the
  * machine or switch it off) gets only what is there already, or nothing. Prints how many could
  * be read and written.
@@ -172,6 +175,51 @@ static int sweep_ports(bool writes)
 	return 0;
 }
 
+static const struct change {
+	const char *name;
+	uint32_t msr;
+	uint64_t bits; /* that are turned over */
+	bool amd;
+} changes[] = {
+    {"APIC_BASE's address", 0x1b, 1ull << 20, false},
+    {"APIC_BASE's enable bit again", 0x1b, 0, false},
+    {"PAT's entry 7", 0x277, 1ull << 56, false},
+    {"MTRR 7's base", 0x20e, 1ull << 30, false},
+    {"SYSCFG's MtrrFixDramModEn", 0xc0010010, 1ull << 19, true},
+    {"SYSCFG's MtrrTom2En", 0xc0010010, 1ull << 21, true},
+    {"TOP_MEM", 0xc001001a, 1ull << 30, true},
+    {"HWCR's SmmLock", 0xc0010015, 1ull << 0, true},
+};
+
+static int try_rules(void)
+{
+	bool amd = __builtin_cpu_is("amd");
+	int fd = open("/dev/cpu/0/msr", O_RDWR);
+
+	if (fd < 0) {
+		perror("/dev/cpu/0/msr");
+		return 1;
+	}
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		const struct change *c = &changes[i];
+		uint64_t before = 0, after = 0;
+		bool taken;
+
+		if (c->amd && !amd)
+			continue;
+		if (pread(fd, &before, sizeof(before), c->msr) != sizeof(before)) {
+			printf("%s: unreadable\n", c->name);
+			continue;
+		}
+		taken = write_msr(fd, c->msr, before ^ c->bits);
+		pread(fd, &after, sizeof(after), c->msr);
+		write_msr(fd, c->msr, before);
+		printf("%s: %s, %s\n", c->name, taken ? "taken" : "refused",
+		       after == before ? "kept" : "changed");
+	}
+	return 0;
+}
+
 #define HUGE (2ul << 20)
 
 /* On the CPU itself the msr driver writes behind this process's page tables. */
@@ -210,6 +258,8 @@ int main(int argc, char **argv)
 		return sweep_ports(strcmp(argv[2], "write") == 0);
 	if (argc == 2 && strcmp(argv[1], "microcode") == 0)
 		return load_microcode();
-	fputs("sweep msr CPU | ports read | ports write | microcode\n", stderr);
+	if (argc == 2 && strcmp(argv[1], "rules") == 0)
+		return try_rules();
+	fputs("sweep msr CPU | ports read | ports write | microcode | rules\n", stderr);
 	return 2;
 }
