@@ -20,7 +20,7 @@ TESTS = TOOLS.parent / "tests/bench"
 PARTITION_START = 1 << 20
 XEN_PACKAGE = "xen-hypervisor-4.17-amd64"
 KVM_MODULES = ["kvm_amd"]
-DISK_MODULES = ["virtio_pci", "virtio_blk"]
+DISK_MODULES = ["virtio_pci", "virtio_blk", "virtio_net"]
 BUSYBOX = "/usr/bin/busybox"  # on dom0's disk, static
 APPLETS = "sh cat mount insmod grep awk poweroff mkdir sleep seq tr timeout dd echo".split()
 

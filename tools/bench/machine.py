@@ -76,12 +76,13 @@ def parse(text, wanted):
 
 
 def steady(disk):
-    """Two CPUs, real time and a disk: for counting exits, which needs no instruction counts."""
+    """Two CPUs, real time, a disk and a network card: for counting exits, which needs no instruction counts."""
     words = list(MACHINE)
     words[words.index("-smp") + 1] = "2"
     at = words.index("-icount")
     del words[at:at + 4]
-    return words + ["-drive", f"file={doubled(disk)},format=raw,if=virtio"]
+    return words + ["-drive", f"file={doubled(disk)},format=raw,if=virtio", "-netdev", "user,id=net",
+                    "-device", "virtio-net-pci,netdev=net,romfile="]
 
 
 def run(name, arguments, what, logs, seconds, hardware=MACHINE):

@@ -82,6 +82,7 @@ ROWS = [
     Row("exits-idle", "dom0's exits in a second: idle", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
     Row("exits-cpu", "dom0's exits in a second: computing", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
     Row("exits-disk", "dom0's exits in a second: disk", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
+    Row("exits-net", "dom0's exits in a second: network", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
     Row("exits-ipi", "dom0's exits in a second: two CPUs wake each other", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
     Row("memory-taken", "memory that dom0 lacks", "MemTotal of bare Debian less that of dom0", "",
         unit="KiB"),

@@ -85,7 +85,7 @@ def many(name):
     return ",".join(f"{name}-{vms}-{cpus}" for vms, cpus in MANY)
 
 
-STEADY = "disk-modules,exits-idle,exits-cpu,exits-disk,exits-ipi"
+STEADY = "disk-modules,exits-idle,exits-cpu,exits-disk,exits-net,exits-ipi"
 
 FULL = (
     System("bare", "bare Debian", ("dom0",), run_bare),
