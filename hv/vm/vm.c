@@ -402,6 +402,7 @@ static void power_on(struct vcpu *vcpu, struct vm *vm, u32 index)
 	guest->xcr0 = 1;
 	guest->apic_base = 0xfee00800 | (index ? 0 : BIT(8));
 	guest->cr4 = world_limits()->cr4;
+	guest->rdtscp = guest->invpcid = true;
 	guest->unchecked = true;
 	lapic_reset(&guest->lapic, index, index == 0);
 	if (vm->tsc_khz)

@@ -24,6 +24,7 @@ PAYLOAD(io);
 PAYLOAD(string);
 PAYLOAD(mmio);
 PAYLOAD(cpuid);
+PAYLOAD(rdtscp);
 PAYLOAD(exceptions);
 PAYLOAD(int3);
 PAYLOAD(breakpoint);
@@ -185,6 +186,27 @@ static const struct luv_exit_record *expect_exception(unsigned vector)
 
 	EXPECT(exit->exception.vector, vector);
 	return exit;
+}
+
+/* Before a table of CPUID is set the guest has what the CPU has. */
+static void test_rdtscp(int mode)
+{
+	const struct luv_cpuid_entry without = {.leaf = 0, .eax = 1};
+	unsigned eax, ebx, ecx, edx = 0;
+	struct luv_vcpu_page *page;
+
+	if (!__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) || !(edx & BIT(27)))
+		skip("the CPU has no RDTSCP");
+	page = begin(&rdtscp, mode);
+	page->debug_exceptions = BIT(VECTOR_UD);
+	machine_expect_out(&machine, 0x10, 1, 0x42);
+	EXPECT(luv_vcpu_cpuid(machine.vm, 0, &without, 1), 0);
+	/* TCG does not intercept it. */
+	if (under_tcg())
+		machine_expect_out(&machine, 0x10, 1, 0x42);
+	else
+		expect_exception(VECTOR_UD);
+	machine_destroy(&machine);
 }
 
 static void test_exceptions(int mode)
@@ -518,6 +540,7 @@ const struct test exit_tests[] = {
 	ALL("MMIO", test_mmio),
 	ALL("read-only memory", test_read_only),
 	ALL("CPUID", test_cpuid),
+	ALL("RDTSCP", test_rdtscp),
 	ALL("exceptions to the client", test_exceptions),
 	ALL("breakpoint instruction to the client", test_int3),
 	ALL("exceptions to the guest", test_own_exceptions),

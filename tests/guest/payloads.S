@@ -63,6 +63,13 @@ begin cpuid \bits
 	hlt
 end cpuid \bits
 
+begin rdtscp \bits
+1:	rdtscp
+	movb	$0x42, %al
+	outb	%al, $0x10
+	jmp	1b
+end rdtscp \bits
+
 begin int3 \bits
 	int3
 	hlt
