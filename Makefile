@@ -29,7 +29,7 @@ WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow 
 
 # Root mode has all memory mapped, and any process can call: no indirect branch may be steered by what a
 # program left in the predictors.
-RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline,-mindirect-branch=thunk-inline \
+RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline,-mindirect-branch=thunk \
 	-mindirect-branch-register)
 
 # Padding between functions and before loops is 4 KiB of the image's budget.
