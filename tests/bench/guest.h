@@ -30,6 +30,7 @@
 
 #ifndef __ASSEMBLER__
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,10 @@ void guest_prepare(uint8_t *memory, int xapic);
 /* One of the programs above to GUEST_CODE. */
 void guest_load(uint8_t *memory, const uint8_t *program, const uint8_t *end);
 
+/* Rows of now on are "NAME/8vm/1vcpu": so many VMs exist, with so many vCPUs in each. */
+void bench_many(unsigned vms, unsigned cpus);
+/* BENCH_ROWS in the environment, "NAME,NAME": only these rows. Without it all. */
+bool bench_wanted(const char *name);
 /* Result lines, "@row NAME VALUE": instructions of one round trip. */
 void bench_row(const char *name, double value);
 /* Why a row has no value: a row that is missing without a reason fails the run. */

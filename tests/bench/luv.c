@@ -4,6 +4,8 @@
  *
  *     bench-luv [VMS [VCPUS]]      how many VMs exist beside, and vCPUs in each
  *     bench-luv spin PROGRAM       one program for ever, for tools/bench/trace
+ *
+ * BENCH_ROWS=A,B: only these rows.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -215,6 +217,8 @@ static void measure_touch(const struct machine *machine, const char *name, unsig
 	size_t count = size / step / BATCHES;
 	double best = 1e18;
 
+	if (!bench_wanted(name))
+		return;
 	add_slot(machine->vm, slot, gpa, pages(size, step > 4096), size);
 	guest_load(machine->memory, guest_touch, guest_touch_end);
 	/* The first page of each 2 MiB needs a table; a batch without is what a page costs. */
@@ -233,6 +237,8 @@ static void measure_call(void)
 {
 	double best = 1e18;
 
+	if (!bench_wanted("luv-call"))
+		return;
 	for (int i = 0; i < BATCHES; i++) {
 		uint64_t start = __builtin_ia32_rdtsc();
 		double each;
@@ -245,16 +251,32 @@ static void measure_call(void)
 	bench_row("luv-call", best);
 }
 
+/* vCPUs that exist beside the one that runs. */
+static void more_cpus(const struct machine *machine, unsigned cpus)
+{
+	for (unsigned cpu = 1; cpu < cpus; cpu++)
+		add_cpu(machine, cpu, pages(4096, false));
+}
+
+/* VMs that exist and have run, while another is measured; each second has a local APIC. */
 static void crowd(unsigned vms, unsigned cpus)
 {
 	for (unsigned i = 1; i < vms; i++) {
 		struct machine other;
+		bool lapic = i % 2;
 
-		new_machine(&other, false);
-		for (unsigned cpu = 1; cpu < cpus; cpu++)
-			add_cpu(&other, cpu, pages(4096, false));
+		new_machine(&other, lapic);
+		more_cpus(&other, cpus);
 		guest_load(other.memory, guest_out, guest_out_end);
-		run_program(&other, 1, 0, 0, false);
+		run_program(&other, 1, 0, 0, lapic);
+	}
+}
+
+static void measure(const struct machine *machine, bool lapic)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].lapic == lapic && bench_wanted(rows[i].name))
+			bench_row(rows[i].name, least(machine, &rows[i]));
 	}
 }
 
@@ -296,27 +318,18 @@ int main(int count, char **words)
 	session = must(luv_session_open(key), "luv_session_open");
 	crowd(vms, cpus);
 	new_machine(&machine, false);
-	for (unsigned cpu = 1; cpu < cpus; cpu++)
-		add_cpu(&machine, cpu, pages(4096, false));
 	if (spinning)
 		spin(&machine, words[2]);
-	empty = least(&machine, &nothing) - 1;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !rows[i].lapic; i++) {
-		if (count == 1)
-			bench_row(rows[i].name, least(&machine, &rows[i]));
-		else if (i == 0 || i == 2)
-			printf("@row %s/%uvm/%uvcpu %.1f\n", rows[i].name, vms, cpus,
-			       least(&machine, &rows[i]));
-	}
+	more_cpus(&machine, cpus);
 	if (count > 1)
-		return 0;
+		bench_many(vms, cpus);
+	empty = least(&machine, &nothing) - 1;
+	measure(&machine, false);
 	measure_call();
 	measure_touch(&machine, "luv-touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);
 	measure_touch(&machine, "luv-touch-2m", 2, GUEST_FRESH + FRESH_4K, FRESH_2M, 2u << 20);
 	new_machine(&lapic, true);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (rows[i].lapic)
-			bench_row(rows[i].name, least(&lapic, &rows[i]));
-	}
+	more_cpus(&lapic, cpus);
+	measure(&lapic, true);
 	return 0;
 }
