@@ -72,6 +72,13 @@ bool bench_wanted(const char *name);
 void bench_row(const char *name, double value);
 /* Why a row has no value: a row that is missing without a reason fails the run. */
 void bench_missing(const char *name, const char *why);
+/* A turn of the loop of three instructions, guest_empty: fails unless that is three ticks. */
+void bench_loop(double ticks);
+/* Stops under Bochs' debugger; elsewhere it does nothing. */
+static inline void bench_break(void)
+{
+	__asm__ volatile("xchgw %bx, %bx");
+}
 _Noreturn void bench_fail(const char *what);
 
 #endif

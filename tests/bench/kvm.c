@@ -2,8 +2,9 @@
 /*
  * Instructions of a guest's round trips on KVM's API, for whoever stands behind /dev/kvm:
  *
- *     bench-kvm [VMS [VCPUS]]    how many VMs exist beside, and vCPUs in each
+ *     bench-kvm [VMS VCPUS]      so many VMs exist, and vCPUs in each
  *     bench-kvm spin ROW         one row for ever, for tools/bench/trace
+ *     bench-kvm trace ROW...     a few turns of each between breakpoints
  *
  * BENCH_ROWS=A,B: only these rows.
  *
@@ -26,10 +27,13 @@
 
 #include "bench/guest.h"
 
-#define BATCHES	   10
-#define ITERATIONS 100
-#define FRESH_4K   (4u << 20)
-#define FRESH_2M   (32u << 20)
+#define BATCHES	    10
+#define ITERATIONS  100
+#define LOOPS	    100000
+#define TRACE_WARM  20
+#define TRACE_TURNS 4
+#define FRESH_4K    (4u << 20)
+#define FRESH_2M    (32u << 20)
 
 struct machine {
 	int vm, cpu, cpu1;
@@ -290,6 +294,12 @@ static void measure(const struct machine *machine, const struct row *rows, size_
 	}
 }
 
+static double run_loop(const struct machine *machine)
+{
+	guest_load(machine->memory, guest_empty, guest_empty_end);
+	return (double)run_program(machine, LOOPS, 0, 0) / LOOPS;
+}
+
 /* Rows that need what this KVM says it has not. */
 static bool lacks(int capability, const char *what, const struct row *rows, size_t count)
 {
@@ -405,44 +415,84 @@ static void measure_apic(unsigned cpus)
 	measure(&xapic, xapic_rows, COUNT(xapic_rows));
 }
 
-/* One program for ever, and where its libraries are. */
-static void spin(const struct machine *machine, const char *name)
+static void print_maps(void)
 {
 	char line[400];
 	FILE *maps = fopen("/proc/self/maps", "r");
 
 	while (maps && fgets(line, sizeof(line), maps))
 		printf("@map %s", line);
-	for (size_t i = 0; i < COUNT(plain_rows); i++) {
-		if (strcmp(name, plain_rows[i].name))
-			continue;
-		guest_load(machine->memory, plain_rows[i].program, plain_rows[i].end);
-		puts("@spinning");
-		run_program(machine, ~0ull, plain_rows[i].rdi, 0);
-	}
-	printf("@failed spin: no row %s\n", name);
+	if (maps)
+		fclose(maps);
 }
 
-int main(int count, char **words)
+static const struct row *find_row(const char *name)
 {
-	bool spinning = count > 2 && !strcmp(words[1], "spin");
-	unsigned vms = !spinning && count > 1 ? (unsigned)atoi(words[1]) : 1;
-	unsigned cpus = !spinning && count > 2 ? (unsigned)atoi(words[2]) : 1;
+	for (size_t i = 0; i < COUNT(plain_rows); i++) {
+		if (!strcmp(name, plain_rows[i].name))
+			return &plain_rows[i];
+	}
+	printf("@failed trace: no row %s\n", name);
+	exit(1);
+}
+
+/* One program for ever. */
+static void spin(const struct machine *machine, const char *name)
+{
+	const struct row *row = find_row(name);
+
+	guest_load(machine->memory, row->program, row->end);
+	puts("@spinning");
+	run_program(machine, ~0ull, row->rdi, 0);
+}
+
+/* A few turns of each between two breakpoints. */
+static void trace(const struct machine *machine, char **names)
+{
+	for (; *names; names++) {
+		const struct row *row = find_row(*names);
+
+		guest_load(machine->memory, row->program, row->end);
+		run_program(machine, TRACE_WARM, row->rdi, 0);
+		printf("@trace %s\n", row->name);
+		bench_break();
+		run_program(machine, TRACE_TURNS, row->rdi, 0);
+		bench_break();
+	}
+}
+
+static void measure_all(unsigned vms, unsigned cpus)
+{
 	struct machine machine;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	kvm = must(open("/dev/kvm", O_RDWR), "open /dev/kvm");
 	crowd(vms, cpus);
 	new_machine(&machine, false, false);
-	if (spinning)
-		spin(&machine, words[2]);
 	more_cpus(&machine, 1, cpus);
-	if (count > 1)
-		bench_many(vms, cpus);
+	bench_loop(run_loop(&machine));
 	measure(&machine, plain_rows, COUNT(plain_rows));
 	measure_events(&machine);
 	measure_touch(&machine, "touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);
 	measure_touch(&machine, "touch-2m", 2, GUEST_FRESH + FRESH_4K, FRESH_2M, 2u << 20);
 	measure_apic(cpus);
+}
+
+int main(int count, char **words)
+{
+	struct machine machine;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	kvm = must(open("/dev/kvm", O_RDWR), "open /dev/kvm");
+	if (count > 2 && (!strcmp(words[1], "spin") || !strcmp(words[1], "trace"))) {
+		print_maps();
+		new_machine(&machine, false, false);
+		if (words[1][0] == 's')
+			spin(&machine, words[2]);
+		trace(&machine, words + 2);
+		return 0;
+	}
+	if (count > 2)
+		bench_many((unsigned)atoi(words[1]), (unsigned)atoi(words[2]));
+	measure_all(count > 2 ? (unsigned)atoi(words[1]) : 1,
+		    count > 2 ? (unsigned)atoi(words[2]) : 1);
 	return 0;
 }
