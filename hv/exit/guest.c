@@ -15,10 +15,11 @@ struct luv_exit_record *guest_exit(struct vcpu *vcpu, u64 reason)
 	struct luv_exit_record *record = &vcpu->guest->page->exit;
 
 	vcpu->guest->leave = LEAVE_TO_CLIENT;
-	*record = (struct luv_exit_record){
-		.reason = reason,
-		.instruction_length = vcpu->exit.length,
-	};
+	record->reason = reason;
+	record->instruction_length = vcpu->exit.length;
+	/* As many as any reason has. */
+	for (u32 i = 0; i < 6; i++)
+		record->word[i] = 0;
 	return record;
 }
 

@@ -147,14 +147,16 @@ void guest_deliver_events(struct vcpu *vcpu)
 
 u64 guest_ready(struct vcpu *vcpu)
 {
-	bool free_slot = !vcpu->guest->queued && !vcpu->event;
+	struct guest *guest = vcpu->guest;
 	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
 
-	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&vcpu->guest->lapic))
+	if (guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&guest->lapic))
 		ready |= LUV_READY_EXTINT;
-	if (free_slot && guest_interruptible(vcpu))
+	if (guest->queued || vcpu->event)
+		return ready;
+	if (guest_interruptible(vcpu))
 		ready |= LUV_READY_INTERRUPT;
-	if (free_slot && nmi_ready(vcpu) && !vcpu->guest->nmi_pending)
+	if (nmi_ready(vcpu) && !guest->nmi_pending)
 		ready |= LUV_READY_NMI;
 	return ready;
 }
