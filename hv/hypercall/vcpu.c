@@ -34,31 +34,33 @@ static u64 take_word(u64 *word)
 	return __atomic_load_n(word, __ATOMIC_RELAXED) ? __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) : 0;
 }
 
+static s64 take_event(struct vcpu *vcpu, u64 word)
+{
+	u64 event = event_decode(word, __atomic_load_n(&vcpu->guest->page->inject.error, __ATOMIC_RELAXED));
+
+	if (!event)
+		return LUV_ERR_INVAL;
+	guest_queue_event(vcpu, event);
+	return 0;
+}
+
 /* What the client wrote since the last time. */
 static s64 take_requests(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	struct luv_vcpu_page *page = guest->page;
 	u64 dirty = take_word(&page->dirty), word = take_word(&page->inject.event);
-	u64 flags = __atomic_load_n(&page->debug_flags, __ATOMIC_RELAXED);
 	u32 exceptions = (u32)__atomic_load_n(&page->debug_exceptions, __ATOMIC_RELAXED);
-	u64 event;
 
 	if (dirty)
 		state_take(vcpu, dirty);
 	guest->request = __atomic_load_n(&page->request, __ATOMIC_RELAXED);
-	guest->debug_flags = flags;
+	guest->debug_flags = __atomic_load_n(&page->debug_flags, __ATOMIC_RELAXED);
 	if (exceptions != guest->debug_exceptions) {
 		guest->debug_exceptions = exceptions;
 		vcpu->dirty |= VCPU_INTERCEPTS;
 	}
-	if (!word)
-		return 0;
-	event = event_decode(word, __atomic_load_n(&page->inject.error, __ATOMIC_RELAXED));
-	if (!event)
-		return LUV_ERR_INVAL;
-	guest_queue_event(vcpu, event);
-	return 0;
+	return word ? take_event(vcpu, word) : 0;
 }
 
 static s64 check_state(struct vcpu *vcpu)
@@ -153,18 +155,16 @@ static s64 run(struct vcpu *caller, struct vcpu *vcpu)
 /* Without interrupts dom0 could never end it. */
 s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *vcpu;
 	s64 result;
 
 	if (!(caller->rflags & RFLAGS_IF))
 		return LUV_ERR_INVAL;
-	result = target_take(caller, argument[0], argument[1], HELD_BY_RUN, &target);
+	result = target_take(caller, argument[0], argument[1], HELD_BY_RUN, &vcpu);
 	if (result)
 		return result;
-	vm_run_begin(target.vm);
-	result = run(caller, target.vcpu);
-	vm_run_end(target.vm);
-	target_done(&target);
+	result = run(caller, vcpu);
+	vm_vcpu_release(vcpu);
 	return result;
 }
 
@@ -172,28 +172,28 @@ s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 
 s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	s64 result = target_take(caller, argument[0], argument[1], HELD_BY_CALL, &target);
 
 	if (result)
 		return result;
-	result = take_requests(target.vcpu);
+	result = take_requests(target);
 	if (!result)
-		result = check_state(target.vcpu);
-	give(target.vcpu);
-	target_done(&target);
+		result = check_state(target);
+	give(target);
+	vm_vcpu_release(target);
 	return result;
 }
 
 s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	s64 result = target_take(caller, argument[0], argument[1], HELD_BY_CALL, &target);
 	struct guest *guest;
 
 	if (result)
 		return result;
-	guest = target.vcpu->guest;
+	guest = target->guest;
 	if (!guest->cpuid)
 		guest->cpuid = page_alloc();
 	if (!guest->cpuid)
@@ -203,8 +203,8 @@ s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 	else if (!user_read(caller, gva(argument[2]), guest->cpuid, PAGE_SIZE))
 		result = LUV_ERR_FAULT;
 	if (guest->cpuid)
-		guest_cpuid_changed(target.vcpu);
-	target_done(&target);
+		guest_cpuid_changed(target);
+	vm_vcpu_release(target);
 	return result;
 }
 

@@ -37,7 +37,7 @@ enum guest_holder {
 struct guest {
 	struct vm *vm;	/* immutable */
 	u32 index;	/* immutable */
-	enum guest_holder holder; /* atomic: taken by compare and exchange */
+	enum guest_holder holder; /* the table's lock (vm/vm.c) */
 	struct luv_vcpu_page *page; /* immutable: the client's memory, hostile */
 	void *fpu;		    /* immutable: likewise */
 	const u8 *stop;		    /* immutable: likewise */

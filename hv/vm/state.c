@@ -231,6 +231,9 @@ void state_give(struct vcpu *vcpu, u64 groups)
 {
 	struct luv_vcpu_page *page = vcpu->guest->page;
 
+	page->valid = groups & LUV_GROUPS_ALL;
+	if (!groups)
+		return;
 	if (groups & LUV_GROUP_GENERAL)
 		give_general(vcpu, page);
 	if (groups & (LUV_GROUP_CONTROL | LUV_GROUP_DEBUG))
@@ -252,5 +255,4 @@ void state_give(struct vcpu *vcpu, u64 groups)
 	if (groups & LUV_GROUP_DEADLINE)
 		page->tsc_deadline = lapic_tsc_deadline(&vcpu->guest->lapic,
 							rdtsc() + vcpu->guest->tsc_offset);
-	page->valid = groups & LUV_GROUPS_ALL;
 }

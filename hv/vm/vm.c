@@ -140,26 +140,32 @@ s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm
 	return result;
 }
 
+/* table_lock is held. */
+static struct vm *find(u64 address_space, u64 handle, bool dying)
+{
+	struct vm *vm = table[handle % LUV_VMS_MAX];
+
+	if (!vm || vm->address_space != address_space)
+		return NULL;
+	/* Address spaces are reused: whoever has a dead owner's may not try handles for long. */
+	if (vm->handle != handle) {
+		vm->wrong_handles++;
+		return NULL;
+	}
+	if (vm->wrong_handles >= WRONG_HANDLES_MAX)
+		return NULL;
+	if (vm->dying)
+		return dying ? vm : NULL;
+	/* The owner's page is no longer its own: this is somebody else. */
+	return __atomic_load_n(vm->owner_word, __ATOMIC_RELAXED) == vm->nonce ? vm : NULL;
+}
+
 static struct vm *get(u64 address_space, u64 handle, bool dying)
 {
 	struct vm *vm;
 
 	spin_lock(&table_lock);
-	vm = table[handle % LUV_VMS_MAX];
-	if (vm && vm->address_space != address_space)
-		vm = NULL;
-	/* Address spaces are reused: whoever has a dead owner's may not try handles for long. */
-	if (vm && vm->handle != handle) {
-		vm->wrong_handles++;
-		vm = NULL;
-	}
-	if (vm && vm->wrong_handles >= WRONG_HANDLES_MAX)
-		vm = NULL;
-	if (vm && vm->dying && !dying)
-		vm = NULL;
-	/* The owner's page is no longer its own: this is somebody else. */
-	if (vm && !vm->dying && __atomic_load_n(vm->owner_word, __ATOMIC_RELAXED) != vm->nonce)
-		vm = NULL;
+	vm = find(address_space, handle, dying);
 	if (vm)
 		vm->references++;
 	spin_unlock(&table_lock);
@@ -181,6 +187,28 @@ void vm_put(struct vm *vm)
 	spin_lock(&table_lock);
 	ASSERT(vm->references);
 	vm->references--;
+	spin_unlock(&table_lock);
+}
+
+/* Around a change of the slots or of what they map: no vCPU runs meanwhile. */
+static bool change_begin(struct vm *vm)
+{
+	bool can;
+
+	spin_lock(&table_lock);
+	can = !vm->running;
+	vm->changes += can;
+	spin_unlock(&table_lock);
+	if (can)
+		spin_lock(&vm->lock);
+	return can;
+}
+
+static void change_end(struct vm *vm)
+{
+	spin_unlock(&vm->lock);
+	spin_lock(&table_lock);
+	vm->changes--;
 	spin_unlock(&table_lock);
 }
 
@@ -280,12 +308,10 @@ s64 vm_slot_set(struct vm *vm, const struct luv_slot *slot)
 	if (!slot_valid(slot) ||
 	    (slot->flags & LUV_SLOT_LOG_DIRTY && !vm->nested.format->dirty))
 		return LUV_ERR_INVAL;
-	spin_lock(&vm->lock);
-	if (vm->running)
-		result = LUV_ERR_BUSY;
-	else
-		result = slot_replace(vm, slot);
-	spin_unlock(&vm->lock);
+	if (!change_begin(vm))
+		return LUV_ERR_BUSY;
+	result = slot_replace(vm, slot);
+	change_end(vm);
 	return result;
 }
 
@@ -355,11 +381,10 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 	if (read->slot >= LUV_SLOTS_MAX || read->first % 64 || !read->count ||
 	    read->count > LUV_DIRTY_PAGES_MAX)
 		return LUV_ERR_INVAL;
-	spin_lock(&vm->lock);
+	if (!change_begin(vm))
+		return LUV_ERR_BUSY;
 	slot = &vm->slots[index_nospec(read->slot, LUV_SLOTS_MAX)];
-	if (vm->running) {
-		result = LUV_ERR_BUSY;
-	} else if (!slot->size || !(slot->flags & LUV_SLOT_LOG_DIRTY)) {
+	if (!slot->size || !(slot->flags & LUV_SLOT_LOG_DIRTY)) {
 		result = LUV_ERR_NOENT;
 	} else if (!range_within(read->first, read->count, 0, slot->size / PAGE_SIZE)) {
 		result = LUV_ERR_INVAL;
@@ -368,7 +393,7 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 				  (u32)read->count, bitmap);
 		vm->flushes++;
 	}
-	spin_unlock(&vm->lock);
+	change_end(vm);
 	return result;
 }
 
@@ -437,59 +462,72 @@ s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_
 	return result;
 }
 
-/* The lock is held. What was unmapped of a change is mapped again by a vCPU that runs meanwhile. */
+/* What was unmapped of a change is mapped again by a vCPU that runs meanwhile. */
 static void restart_changes(struct vm *vm)
 {
+	spin_lock(&vm->lock);
 	for (u32 i = 0; i < LUV_SLOTS_MAX; i++) {
 		if (vm->slots[i].stale)
 			vm->slots[i].stale = vm->slots[i].size;
 	}
 	vm->changing = false;
-}
-
-void vm_run_begin(struct vm *vm)
-{
-	spin_lock(&vm->lock);
-	if (vm->changing)
-		restart_changes(vm);
-	vm->running++;
 	spin_unlock(&vm->lock);
 }
 
-void vm_run_end(struct vm *vm)
-{
-	spin_lock(&vm->lock);
-	vm->running--;
-	spin_unlock(&vm->lock);
-}
-
-const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index)
+static struct vcpu *vcpu_at(struct vm *vm, u64 index)
 {
 	if (index >= LUV_VCPUS_MAX)
 		return NULL;
 	return __atomic_load_n(&vm->vcpu[index_nospec(index, LUV_VCPUS_MAX)], __ATOMIC_ACQUIRE);
 }
 
-struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, enum guest_holder holder, s64 *error)
+const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index)
 {
-	struct vcpu *vcpu;
-	enum guest_holder found = HELD_NOT;
+	return vcpu_at(vm, index);
+}
 
-	*error = LUV_ERR_NOENT;
-	if (index >= LUV_VCPUS_MAX)
-		return NULL;
-	index = index_nospec(index, LUV_VCPUS_MAX);
-	vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
-	if (!vcpu)
-		return NULL;
-	if (__atomic_compare_exchange_n(&vcpu->guest->holder, &found, holder, false,
-					__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return vcpu;
-	*error = found == HELD_BY_RUN ? LUV_ERR_BUSY : LUV_ERR_AGAIN;
-	return NULL;
+/* table_lock is held. */
+static s64 hold(struct vm *vm, struct vcpu *vcpu, enum guest_holder holder)
+{
+	struct guest *guest = vcpu->guest;
+
+	if (guest->holder != HELD_NOT)
+		return guest->holder == HELD_BY_RUN ? LUV_ERR_BUSY : LUV_ERR_AGAIN;
+	if (holder == HELD_BY_RUN) {
+		if (vm->changes)
+			return LUV_ERR_AGAIN;
+		if (vm->changing)
+			restart_changes(vm);
+		vm->running++;
+	}
+	vm->references++;
+	guest->holder = holder;
+	return 0;
+}
+
+s64 vm_vcpu_take(u64 address_space, u64 handle, u64 index, enum guest_holder holder, struct vcpu **taken)
+{
+	s64 result = LUV_ERR_PERM;
+	struct vm *vm;
+
+	spin_lock(&table_lock);
+	vm = find(address_space, handle, false);
+	if (vm) {
+		*taken = vcpu_at(vm, index);
+		result = *taken ? hold(vm, *taken, holder) : LUV_ERR_NOENT;
+	}
+	spin_unlock(&table_lock);
+	return result;
 }
 
 void vm_vcpu_release(struct vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->guest->holder, HELD_NOT, __ATOMIC_RELEASE);
+	struct guest *guest = vcpu->guest;
+	struct vm *vm = guest->vm;
+
+	spin_lock(&table_lock);
+	vm->running -= guest->holder == HELD_BY_RUN;
+	guest->holder = HELD_NOT;
+	vm->references--;
+	spin_unlock(&table_lock);
 }
