@@ -10,17 +10,22 @@ bool guest_interruptible(struct vcpu *vcpu)
 	return vcpu->rflags & RFLAGS_IF && !vcpu->shadow;
 }
 
-static bool nmi_ready(struct vcpu *vcpu)
+/* The IRET that was seen has been executed once RIP is elsewhere. */
+static bool nmi_unblocked(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
-	/* The IRET that was seen has been executed once RIP is elsewhere. */
-	if (guest->nmi_blocked && guest->nmi_return && vcpu->rip != guest->nmi_return) {
-		guest->nmi_blocked = false;
-		guest->nmi_return = 0;
-		vcpu->dirty |= VCPU_INTERCEPTS;
-	}
-	return !guest->nmi_blocked && !vcpu->shadow;
+	if (!guest->nmi_return || vcpu->rip == guest->nmi_return)
+		return false;
+	guest->nmi_blocked = false;
+	guest->nmi_return = 0;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+	return true;
+}
+
+static inline bool nmi_ready(struct vcpu *vcpu)
+{
+	return (!vcpu->guest->nmi_blocked || nmi_unblocked(vcpu)) && !vcpu->shadow;
 }
 
 void guest_open_window(struct vcpu *vcpu)

@@ -432,6 +432,12 @@ static u64 interrupted_event(const struct vmcb *vmcb)
 	return event;
 }
 
+static inline void leave(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (vcpu->guest)
+		svm_guest_exited(vcpu, vmcb);
+}
+
 /* What else there is to know of an exit; of most there is nothing. */
 static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 {
@@ -459,6 +465,7 @@ static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
 		break;
 	}
+	leave(vcpu, vmcb);
 }
 
 #define HAVE_MORE                                                                                  \
@@ -477,10 +484,13 @@ static void svm_enter(struct vcpu *vcpu)
 	/* An SMI handler that TCG ran inside the guest may have lost it. */
 	vmcb->efer |= EFER_SVME;
 	if (vcpu->guest)
-		svm_guest_enter(vcpu);
+		svm_guest_enter(vcpu, vmcb);
 	else
 		svm_run(vcpu, vmcb->self);
 }
+
+/* From entry.S. */
+void svm_exited(struct vcpu *vcpu);
 
 void svm_exited(struct vcpu *vcpu)
 {
@@ -507,6 +517,8 @@ void svm_exited(struct vcpu *vcpu)
 	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
 	if (BIT(reason) & HAVE_MORE || vmcb->exit_int_info & EVENT_VALID)
 		decode_more(vcpu, vmcb);
+	else
+		leave(vcpu, vmcb);
 }
 
 /* GIF=1 lets INIT through; interrupts stay masked by IF, NMIs are ignored (cpu/desc.c). */
@@ -522,11 +534,6 @@ static noreturn void svm_park(struct vcpu *vcpu)
 static u64 svm_debugctl(struct vcpu *vcpu)
 {
 	return rdmsr(MSR_DEBUGCTL);
-}
-
-/* Nothing depends on a control that a CPU may lack. */
-static void svm_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
-{
 }
 
 static void svm_msr_write_exits(u32 msr, bool exits)
@@ -561,7 +568,6 @@ const struct virt_ops svm_ops = {
 	.load = svm_load,
 	.store = svm_store,
 	.debugctl = svm_debugctl,
-	.cpuid = svm_cpuid,
 	.enter = svm_enter,
 	.park = svm_park,
 	.msr_write_exits = svm_msr_write_exits,

@@ -231,9 +231,6 @@ void state_give(struct vcpu *vcpu, u64 groups)
 {
 	struct luv_vcpu_page *page = vcpu->guest->page;
 
-	page->valid = groups & LUV_GROUPS_ALL;
-	if (!groups)
-		return;
 	if (groups & LUV_GROUP_GENERAL)
 		give_general(vcpu, page);
 	if (groups & (LUV_GROUP_CONTROL | LUV_GROUP_DEBUG))

@@ -41,7 +41,7 @@ struct virt_ops {
 	void (*park)(struct vcpu *vcpu);
 	/* The vCPU's IA32_DEBUGCTL; dom0's vCPU, active. */
 	u64 (*debugctl)(struct vcpu *vcpu);
-	/* Takes away from what the CPU answers dom0 what guest mode cannot do here. */
+	/* Takes away from what the CPU answers dom0 what guest mode cannot do here; NULL: it can do everything. */
 	void (*cpuid)(u32 leaf, u32 subleaf, struct cpuid *r);
 	/* From now on dom0's writes to the MSR exit, or need not any more: each CPU learns of it at its next
 	 * such exit, or by VCPU_FLUSH. */

@@ -9,12 +9,8 @@
 #include "vm/virt_ops.h"
 #include "vm/world.h"
 
-#define WRONG_HANDLES_MAX 64
 #define FREE_STEP	  32	     /* table pages that one call frees */
 #define UNMAP_STEP	  (16 * MIB) /* of guest memory that one call unmaps, in small pages */
-
-static struct spinlock table_lock;
-static struct vm *table[LUV_VMS_MAX]; /* table_lock */
 
 /* --- lifetime ------------------------------------------------------------------------------- */
 
@@ -52,20 +48,20 @@ static bool free_vm_some(struct vm *vm)
 }
 
 /*
- * table_lock is held. Frees a step of one dead VM: 1: something was freed, 0: nothing is dead, and
+ * The table's lock is held. Frees a step of one dead VM: 1: something was freed, 0: nothing is dead, and
  * LUV_ERR_AGAIN: call again, there is more.
  */
 static s64 reap(bool (*is_dead)(const struct vm *vm))
 {
 	for (u32 i = 0; i < LUV_VMS_MAX; i++) {
-		struct vm *vm = table[i];
+		struct vm *vm = vm_table[i];
 
 		if (!vm || vm->references || !(vm->dying || is_dead(vm)))
 			continue;
 		vm->dying = true;
 		if (!free_vm_some(vm))
 			return LUV_ERR_AGAIN;
-		table[i] = NULL;
+		vm_table[i] = NULL;
 		return 1;
 	}
 	return 0;
@@ -85,23 +81,23 @@ static struct vm *allocate(const struct virt_ops *ops)
 	return NULL;
 }
 
-/* table_lock is held. A handle's low byte is the place in the table, the rest is unguessable. */
+/* The table's lock is held. A handle's low byte is the place in the table, the rest is unguessable. */
 static bool insert(struct vm *vm)
 {
 	_Static_assert(LUV_VMS_MAX == 256, "a handle's low byte");
 	for (u32 i = 0; i < LUV_VMS_MAX; i++) {
-		if (table[i])
+		if (vm_table[i])
 			continue;
 		vm->handle = (u32)random_u64() & INT32_MAX & ~(LUV_VMS_MAX - 1);
 		vm->handle |= BIT(30) | i;
 		vm->place = i;
-		table[i] = vm;
+		vm_table[i] = vm;
 		return true;
 	}
 	return false;
 }
 
-/* table_lock is held. */
+/* The table's lock is held. */
 static s64 create(const struct virt_ops *ops, u64 address_space, const struct luv_vm_create *create,
 		  u64 *owner_page)
 {
@@ -129,87 +125,15 @@ s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm
 {
 	s64 result, reaped;
 
-	spin_lock(&table_lock);
+	spin_lock(&vm_table_lock);
 	result = create(ops, address_space, wanted, owner_page);
 	if (result == LUV_ERR_NOMEM) {
 		reaped = reap(is_dead);
 		if (reaped)
 			result = LUV_ERR_AGAIN;
 	}
-	spin_unlock(&table_lock);
+	spin_unlock(&vm_table_lock);
 	return result;
-}
-
-/* table_lock is held. */
-static struct vm *find(u64 address_space, u64 handle, bool dying)
-{
-	struct vm *vm = table[handle % LUV_VMS_MAX];
-
-	if (!vm || vm->address_space != address_space)
-		return NULL;
-	/* Address spaces are reused: whoever has a dead owner's may not try handles for long. */
-	if (vm->handle != handle) {
-		vm->wrong_handles++;
-		return NULL;
-	}
-	if (vm->wrong_handles >= WRONG_HANDLES_MAX)
-		return NULL;
-	if (vm->dying)
-		return dying ? vm : NULL;
-	/* The owner's page is no longer its own: this is somebody else. */
-	return __atomic_load_n(vm->owner_word, __ATOMIC_RELAXED) == vm->nonce ? vm : NULL;
-}
-
-static struct vm *get(u64 address_space, u64 handle, bool dying)
-{
-	struct vm *vm;
-
-	spin_lock(&table_lock);
-	vm = find(address_space, handle, dying);
-	if (vm)
-		vm->references++;
-	spin_unlock(&table_lock);
-	return vm;
-}
-
-struct vm *vm_get(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, false);
-}
-
-struct vm *vm_get_to_destroy(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, true);
-}
-
-void vm_put(struct vm *vm)
-{
-	spin_lock(&table_lock);
-	ASSERT(vm->references);
-	vm->references--;
-	spin_unlock(&table_lock);
-}
-
-/* Around a change of the slots or of what they map: no vCPU runs meanwhile. */
-static bool change_begin(struct vm *vm)
-{
-	bool can;
-
-	spin_lock(&table_lock);
-	can = !vm->running;
-	vm->changes += can;
-	spin_unlock(&table_lock);
-	if (can)
-		spin_lock(&vm->lock);
-	return can;
-}
-
-static void change_end(struct vm *vm)
-{
-	spin_unlock(&vm->lock);
-	spin_lock(&table_lock);
-	vm->changes--;
-	spin_unlock(&table_lock);
 }
 
 s64 vm_destroy(struct vm *vm)
@@ -217,18 +141,18 @@ s64 vm_destroy(struct vm *vm)
 	s64 result = LUV_ERR_BUSY;
 	u32 place;
 
-	spin_lock(&table_lock);
+	spin_lock(&vm_table_lock);
 	vm->references--;
 	if (!vm->references) {
 		vm->dying = true;
 		place = vm->place;
 		result = LUV_ERR_AGAIN;
 		if (free_vm_some(vm)) {
-			table[place] = NULL;
+			vm_table[place] = NULL;
 			result = 0;
 		}
 	}
-	spin_unlock(&table_lock);
+	spin_unlock(&vm_table_lock);
 	return result;
 }
 
@@ -308,10 +232,10 @@ s64 vm_slot_set(struct vm *vm, const struct luv_slot *slot)
 	if (!slot_valid(slot) ||
 	    (slot->flags & LUV_SLOT_LOG_DIRTY && !vm->nested.format->dirty))
 		return LUV_ERR_INVAL;
-	if (!change_begin(vm))
+	if (!vm_change_begin(vm))
 		return LUV_ERR_BUSY;
 	result = slot_replace(vm, slot);
-	change_end(vm);
+	vm_change_end(vm);
 	return result;
 }
 
@@ -381,7 +305,7 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 	if (read->slot >= LUV_SLOTS_MAX || read->first % 64 || !read->count ||
 	    read->count > LUV_DIRTY_PAGES_MAX)
 		return LUV_ERR_INVAL;
-	if (!change_begin(vm))
+	if (!vm_change_begin(vm))
 		return LUV_ERR_BUSY;
 	slot = &vm->slots[index_nospec(read->slot, LUV_SLOTS_MAX)];
 	if (!slot->size || !(slot->flags & LUV_SLOT_LOG_DIRTY)) {
@@ -393,7 +317,7 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 				  (u32)read->count, bitmap);
 		vm->flushes++;
 	}
-	change_end(vm);
+	vm_change_end(vm);
 	return result;
 }
 
@@ -460,74 +384,4 @@ s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_
 	}
 	spin_unlock(&vm->lock);
 	return result;
-}
-
-/* What was unmapped of a change is mapped again by a vCPU that runs meanwhile. */
-static void restart_changes(struct vm *vm)
-{
-	spin_lock(&vm->lock);
-	for (u32 i = 0; i < LUV_SLOTS_MAX; i++) {
-		if (vm->slots[i].stale)
-			vm->slots[i].stale = vm->slots[i].size;
-	}
-	vm->changing = false;
-	spin_unlock(&vm->lock);
-}
-
-static struct vcpu *vcpu_at(struct vm *vm, u64 index)
-{
-	if (index >= LUV_VCPUS_MAX)
-		return NULL;
-	return __atomic_load_n(&vm->vcpu[index_nospec(index, LUV_VCPUS_MAX)], __ATOMIC_ACQUIRE);
-}
-
-const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index)
-{
-	return vcpu_at(vm, index);
-}
-
-/* table_lock is held. */
-static s64 hold(struct vm *vm, struct vcpu *vcpu, enum guest_holder holder)
-{
-	struct guest *guest = vcpu->guest;
-
-	if (guest->holder != HELD_NOT)
-		return guest->holder == HELD_BY_RUN ? LUV_ERR_BUSY : LUV_ERR_AGAIN;
-	if (holder == HELD_BY_RUN) {
-		if (vm->changes)
-			return LUV_ERR_AGAIN;
-		if (vm->changing)
-			restart_changes(vm);
-		vm->running++;
-	}
-	vm->references++;
-	guest->holder = holder;
-	return 0;
-}
-
-s64 vm_vcpu_take(u64 address_space, u64 handle, u64 index, enum guest_holder holder, struct vcpu **taken)
-{
-	s64 result = LUV_ERR_PERM;
-	struct vm *vm;
-
-	spin_lock(&table_lock);
-	vm = find(address_space, handle, false);
-	if (vm) {
-		*taken = vcpu_at(vm, index);
-		result = *taken ? hold(vm, *taken, holder) : LUV_ERR_NOENT;
-	}
-	spin_unlock(&table_lock);
-	return result;
-}
-
-void vm_vcpu_release(struct vcpu *vcpu)
-{
-	struct guest *guest = vcpu->guest;
-	struct vm *vm = guest->vm;
-
-	spin_lock(&table_lock);
-	vm->running -= guest->holder == HELD_BY_RUN;
-	guest->holder = HELD_NOT;
-	vm->references--;
-	spin_unlock(&table_lock);
 }

@@ -106,4 +106,13 @@ const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index);
 s64 vm_vcpu_take(u64 address_space, u64 handle, u64 index, enum guest_holder holder, struct vcpu **taken);
 void vm_vcpu_release(struct vcpu *vcpu);
 
+/* --- between vm.c and hold.c ---------------------------------------------------------------- */
+
+extern struct spinlock vm_table_lock;
+extern struct vm *vm_table[LUV_VMS_MAX]; /* vm_table_lock */
+
+/* Around a change of the slots, or of what they map, under the VM's lock: no vCPU runs meanwhile. False: one does. */
+bool vm_change_begin(struct vm *vm);
+void vm_change_end(struct vm *vm);
+
 #endif

@@ -181,31 +181,14 @@ u64 world_xcr0(void)
 
 /* --- FPU ------------------------------------------------------------------------------------ */
 
-static inline void fpu_save(void *area, u64 parts)
+static void fpu_save(void *area, u64 parts)
 {
-	if (has.xsave)
-		__asm__ volatile("xsave64 (%0)"
-				 :
-				 : "r"(area), "a"((u32)parts), "d"((u32)(parts >> 32))
-				 : "memory");
-	else
-		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((u32)parts), "d"((u32)(parts >> 32)) : "memory");
 }
 
 /* False where the CPU answers #GP: reserved bits in the area. Parts of it may be loaded then. */
-static inline bool fpu_restore(const void *area, u64 parts)
+static bool fpu_restore(const void *area, u64 parts)
 {
-	if (!has.xsave) {
-		__asm__ goto("1: fxrstor64 (%0)\n\t"
-			     ".pushsection .fixup, \"a\"\n\t"
-			     ".quad 1b, %l[fault]\n\t"
-			     ".popsection"
-			     :
-			     : "r"(area)
-			     : "memory"
-			     : fault);
-		return true;
-	}
 	__asm__ goto("1: xrstor64 (%0)\n\t"
 		     ".pushsection .fixup, \"a\"\n\t"
 		     ".quad 1b, %l[fault]\n\t"
@@ -219,31 +202,51 @@ fault:
 	return false;
 }
 
-/* XSETBV is slow and serializing; most often there is nothing to do. Without XSAVE both are 1. */
-static inline void set_xcr0(u64 from, u64 to)
+/* Without XSAVE. */
+static NOINLINE bool fx_switch(void *from, const void *to)
+{
+	__asm__ volatile("fxsave64 (%0)" : : "r"(from) : "memory");
+	__asm__ goto("1: fxrstor64 (%0)\n\t"
+		     ".pushsection .fixup, \"a\"\n\t"
+		     ".quad 1b, %l[fault]\n\t"
+		     ".popsection"
+		     :
+		     : "r"(to)
+		     : "memory"
+		     : fault);
+	return true;
+fault:
+	__asm__ volatile("fxrstor64 (%0)" : : "r"(from) : "memory");
+	return false;
+}
+
+/* XSETBV is slow and serializing; most often there is nothing to do. */
+static void set_xcr0(u64 from, u64 to)
 {
 	if (from != to)
 		xsetbv(to);
 }
 
 /*
- * From the one area to the other, with all that we switch enabled. dom0's XSETBV does not exit, nor does a guest's
- * everywhere, so XCR0 is read.
+ * From the one area to the other, with all that we switch enabled. False where the other is refused: the one is back.
+ * dom0's XSETBV does not exit, nor does a guest's everywhere, so XCR0 is read.
  */
 static bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to_xcr0)
 {
-	u64 parts = has.xcr0;
+	u64 parts = has.xcr0, now;
 
-	*from_xcr0 = has.xsave ? xgetbv() : parts;
-	set_xcr0(*from_xcr0, parts);
+	if (!has.xsave)
+		return fx_switch(from, to);
+	*from_xcr0 = now = xgetbv();
+	set_xcr0(now, parts);
 	fpu_save(from, parts);
-	if (!fpu_restore(to, parts)) {
-		ASSERT(fpu_restore(from, parts));
-		set_xcr0(parts, *from_xcr0);
-		return false;
+	if (fpu_restore(to, parts)) {
+		set_xcr0(parts, to_xcr0);
+		return true;
 	}
-	set_xcr0(parts, to_xcr0);
-	return true;
+	ASSERT(fpu_restore(from, parts));
+	set_xcr0(parts, now);
+	return false;
 }
 
 /* --- debug registers and MSRs --------------------------------------------------------------- */
@@ -285,10 +288,10 @@ static void set_msr(bool present, u32 msr, u64 now, u64 new)
 		wrmsr(msr, new);
 }
 
-/* For those that were 0 with the guest, which cannot write to them itself. */
-static void set_again(bool present, u32 msr, u64 old)
+/* For those that were 0 with the guest, which cannot write to them itself; `old` is 0 where the CPU has none. */
+static void set_again(u32 msr, u64 old)
 {
-	if (present && old)
+	if (old)
 		wrmsr(msr, old);
 }
 
@@ -309,9 +312,9 @@ static void msrs_leave(const struct dom0_msrs *dom0, u64 spec_ctrl, u64 tsc_aux)
 	if (has.ibpb)
 		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
 	set_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
-	set_again(has.xss, MSR_XSS, dom0->xss);
-	set_again(has.counters, MSR_PERF_GLOBAL_CTRL, dom0->counters);
-	set_again(has.debugctl, MSR_DEBUGCTL, dom0->debugctl);
+	set_again(MSR_XSS, dom0->xss);
+	set_again(MSR_PERF_GLOBAL_CTRL, dom0->counters);
+	set_again(MSR_DEBUGCTL, dom0->debugctl);
 }
 
 bool world_enter(struct vcpu *dom0, struct vcpu *guest)
