@@ -27,10 +27,9 @@ struct virt_ops {
 	/* The same for a guest: everything is intercepted but what the hardware switches. */
 	bool (*vcpu_create_guest)(struct vcpu *vcpu);
 	void (*vcpu_destroy)(struct vcpu *vcpu);
-	/* Puts the state that entry and exit do not switch (FS, GS, LDTR, TR, system call MSRs)
-	 * into this CPU's registers, and back. */
-	void (*switch_in)(struct vcpu *vcpu);
-	void (*switch_out)(struct vcpu *vcpu);
+	/* Takes the one vCPU's state that entry and exit do not switch (FS, GS, LDTR, TR, system call MSRs) out of
+	 * this CPU's registers, unless it is NULL, and puts the other's there. */
+	void (*switch_worlds)(struct vcpu *from, struct vcpu *to);
 	/* Reads groups of registers into the vCPU. */
 	void (*load)(struct vcpu *vcpu, u32 groups);
 	/* Writes back dirty groups; before enter. */
@@ -42,7 +41,7 @@ struct virt_ops {
 	void (*park)(struct vcpu *vcpu);
 	/* The vCPU's IA32_DEBUGCTL; dom0's vCPU, active. */
 	u64 (*debugctl)(struct vcpu *vcpu);
-	/* Takes away from what the CPU answers dom0 what guest mode cannot do here. */
+	/* Takes away from what the CPU answers dom0 what guest mode cannot do here; NULL: it can do everything. */
 	void (*cpuid)(u32 leaf, u32 subleaf, struct cpuid *r);
 	/* From now on dom0's writes to the MSR exit, or need not any more: each CPU learns of it at its next
 	 * such exit, or by VCPU_FLUSH. */
