@@ -301,15 +301,9 @@ struct luv_lapic_access {
 };
 #define LUV_APIC_NOTHING 3u
 
-/* LUV_CALL_INTERRUPT: a message to the local APICs, as on the bus (LUV_VM_LAPIC). */
-struct luv_interrupt {
-	uint64_t destination;
-	uint64_t logical;  /* 1: logical destination */
-	uint64_t delivery; /* ICR delivery mode */
-	uint64_t vector;
-	uint64_t level; /* LUV_TRIGGER_ */
-	uint64_t kick;	/* out: bits of the vCPUs that should be made to look */
-};
+/* LUV_CALL_INTERRUPT, a message to the local APICs, as on the bus (LUV_VM_LAPIC): vector in bits 7:0, ICR delivery mode in 10:8. */
+#define LUV_MESSAGE_LOGICAL (1ull << 11) /* logical destination */
+#define LUV_MESSAGE_TRIGGER (1ull << 12) /* times LUV_TRIGGER_ */
 #define LUV_TRIGGER_EDGE  0u
 #define LUV_TRIGGER_LEVEL 1u /* its EOI is reported */
 #define LUV_TRIGGER_TELL  2u /* edge triggered; EOIs of its vector are reported all the same */

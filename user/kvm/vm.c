@@ -218,7 +218,7 @@ int vm_send(struct vm *vm, struct luv_interrupt *message)
 	if (result < 0 || handle < 0)
 		return result;
 	vm_nudge(vm, message->kick);
-	return __builtin_popcountll(message->kick);
+	return result;
 }
 
 uint64_t vcpu_tsc(struct vcpu *vcpu)
