@@ -75,9 +75,14 @@ static s64 check_state(struct vcpu *vcpu)
 static void give(struct vcpu *vcpu)
 {
 	struct luv_vcpu_page *page = vcpu->guest->page;
+	u64 wanted = __atomic_load_n(&page->wanted, __ATOMIC_RELAXED);
 
-	page->ready = guest_ready(vcpu);
-	state_give(vcpu, __atomic_load_n(&page->wanted, __ATOMIC_RELAXED));
+	vcpu_need(vcpu, VCPU_NEAR);
+	page->ready = guest_ready(vcpu) | (u64)vcpu->control.cr8 << 4 | vcpu->guest->lapic.base;
+	page->tsc_offset = vcpu->guest->tsc_offset;
+	if (page->exit.reason == LUV_RUN_MMIO || page->exit.reason == LUV_RUN_WALK)
+		wanted |= wanted >> 32;
+	state_give(vcpu, wanted);
 }
 
 static s64 enter(struct vcpu *caller, struct vcpu *vcpu)

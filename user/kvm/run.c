@@ -16,10 +16,10 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-/* What every return of the hypervisor's RUN brings along: kvm_run shows parts of it. */
-#define WANTED                                                                       \
-	(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS | LUV_GROUP_EVENTS | \
-	 LUV_GROUP_FPU)
+/* What the emulator needs; all other registers are fetched when somebody asks (state_need). */
+#define WANTED                                                                   \
+	(LUV_GROUP_FPU | LUV_WANTED_MMIO(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | \
+					 LUV_GROUP_SEGMENTS | LUV_GROUP_EVENTS))
 
 static bool interrupted(const struct vcpu *vcpu)
 {
@@ -61,8 +61,9 @@ static void take_cr8(struct vcpu *vcpu)
 		return;
 	page->request |= LUV_REQUEST_CR8;
 	vcpu->cr8 = vcpu->run->cr8 & 15;
-	if (page->cr8 == vcpu->cr8)
+	if (vcpu_cr8(vcpu) == vcpu->cr8)
 		return;
+	state_need(vcpu, LUV_GROUP_CONTROL);
 	page->cr8 = vcpu->cr8;
 	state_changed(vcpu, LUV_GROUP_CONTROL);
 }
@@ -71,11 +72,7 @@ static void before_run(struct vcpu *vcpu)
 {
 	extint_before_run(vcpu);
 	clock_update(vcpu);
-	/* Who has a device's memory mapped comes back for more: one call less for the emulator.
-	 */
 	vcpu->page->wanted = WANTED;
-	if (vcpu->page->exit.reason == LUV_RUN_MMIO)
-		vcpu->page->wanted |= LUV_GROUP_SEGMENTS;
 }
 
 static int refused(struct vcpu *vcpu, int result)
@@ -153,14 +150,12 @@ static int run_once(struct vcpu *vcpu)
 
 static void fill_run(struct vcpu *vcpu)
 {
-	const struct luv_vcpu_page *page = vcpu->page;
 	struct kvm_run *run = vcpu->run;
 
-	state_need(vcpu, LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS);
-	run->if_flag = page->rflags >> 9 & 1;
+	run->if_flag = (uint8_t)vcpu_rflags_if(vcpu);
 	run->flags = 0;
-	run->cr8 = page->cr8;
-	run->apic_base = page->msr[LUV_MSR_APIC_BASE];
+	run->cr8 = vcpu_cr8(vcpu);
+	run->apic_base = vcpu_apic_base(vcpu);
 	run->ready_for_interrupt_injection =
 	    vcpu->vm->mode == IRQCHIP_FULL || extint_ready(vcpu);
 }
@@ -190,7 +185,6 @@ int run_vcpu(struct vcpu *vcpu)
 	if (vcpu->run->kvm_valid_regs || vcpu->run->kvm_dirty_regs)
 		return -EINVAL;
 	exit_prepare(vcpu);
-	state_need(vcpu, WANTED);
 	take_cr8(vcpu);
 	__atomic_fetch_and(&vcpu->page->signal, ~SIGNAL_HANDLER, __ATOMIC_SEQ_CST);
 	signals_enter(vcpu);

@@ -90,6 +90,37 @@ void vcpu_kick(struct vcpu *vcpu);
  */
 void vcpu_nudge(struct vcpu *vcpu);
 
+/* What the hypervisor tells after each RUN, and the client may have changed since. */
+static inline uint64_t vcpu_rflags_if(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_GENERAL ? page->rflags >> 9 & 1
+					       : !!(page->ready & LUV_READY_IF);
+}
+
+static inline uint64_t vcpu_cr8(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_CONTROL ? page->cr8 : LUV_READY_CR8(page->ready);
+}
+
+static inline uint64_t vcpu_apic_base(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_MSRS ? page->msr[LUV_MSR_APIC_BASE]
+					    : LUV_READY_APIC_BASE(page->ready);
+}
+
+static inline uint64_t vcpu_tsc_offset(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_MSRS ? page->msr[LUV_MSR_TSC_OFFSET] : page->tsc_offset;
+}
+
 /* The guest's TSC now; what `deadline` is compared with. */
 uint64_t vcpu_tsc(struct vcpu *vcpu);
 

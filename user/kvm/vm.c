@@ -223,5 +223,5 @@ int vm_send(struct vm *vm, struct luv_interrupt *message)
 
 uint64_t vcpu_tsc(struct vcpu *vcpu)
 {
-	return __builtin_ia32_rdtsc() + vcpu->page->msr[LUV_MSR_TSC_OFFSET];
+	return __builtin_ia32_rdtsc() + vcpu_tsc_offset(vcpu);
 }
