@@ -112,7 +112,7 @@ static bool emulate_access_mmio(void *context, struct emulate_access *access)
 /* True: one access to a port was answered here. */
 static bool port(struct vm *vm, uint16_t number, unsigned size, bool write, uint32_t *value)
 {
-	if (irqchip_pio(vm, number, size, write, value))
+	if (vm->mode == IRQCHIP_FULL && irqchip_pio(vm, number, size, write, value))
 		return true;
 	return write && (ioeventfd_pio(vm, number, size, *value) ||
 			 coalesced_write(vm, true, number, size, *value));

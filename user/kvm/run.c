@@ -17,9 +17,16 @@
 #include "kvm/vm.h"
 
 /* What the emulator needs; all other registers are fetched when somebody asks (state_need). */
-#define WANTED                                                                   \
-	(LUV_GROUP_FPU | LUV_WANTED_MMIO(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | \
-					 LUV_GROUP_SEGMENTS | LUV_GROUP_EVENTS))
+#define WANTED                                                                       \
+	LUV_WANTED_MMIO(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS | \
+			LUV_GROUP_EVENTS)
+
+/* A bit that is not seen here stays, and ends RUN. */
+static void signals_clear(struct vcpu *vcpu, uint64_t bits)
+{
+	if (__atomic_load_n(&vcpu->page->signal, __ATOMIC_SEQ_CST) & bits)
+		__atomic_fetch_and(&vcpu->page->signal, ~bits, __ATOMIC_SEQ_CST);
+}
 
 static bool interrupted(const struct vcpu *vcpu)
 {
@@ -71,7 +78,8 @@ static void take_cr8(struct vcpu *vcpu)
 static void before_run(struct vcpu *vcpu)
 {
 	extint_before_run(vcpu);
-	clock_update(vcpu);
+	if (vcpu->clock.msr)
+		clock_update(vcpu);
 	vcpu->page->wanted = WANTED;
 }
 
@@ -135,7 +143,7 @@ static int run_once(struct vcpu *vcpu)
 	uint32_t seen = __atomic_load_n(&vcpu->wake, __ATOMIC_SEQ_CST);
 	int result;
 
-	__atomic_fetch_and(&vcpu->page->signal, ~(SIGNAL_STOP | SIGNAL_KICK), __ATOMIC_SEQ_CST);
+	signals_clear(vcpu, SIGNAL_STOP | SIGNAL_KICK);
 	before_run(vcpu);
 	if (!enter_gate(vcpu))
 		return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
@@ -186,7 +194,7 @@ int run_vcpu(struct vcpu *vcpu)
 		return -EINVAL;
 	exit_prepare(vcpu);
 	take_cr8(vcpu);
-	__atomic_fetch_and(&vcpu->page->signal, ~SIGNAL_HANDLER, __ATOMIC_SEQ_CST);
+	signals_clear(vcpu, SIGNAL_HANDLER);
 	signals_enter(vcpu);
 	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	result = loop(vcpu);

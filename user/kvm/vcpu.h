@@ -4,7 +4,6 @@
 #define KVM_VCPU_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,9 +31,9 @@ enum vcpu_pending {
 
 struct vcpu {
 	/* Guarded by `lock` unless marked a (atomic) or i (set before others see the vCPU). */
-	pthread_mutex_t lock; /* one ioctl at a time, KVM_RUN included */
-	struct vm *vm;	      /* i */
-	unsigned index;	      /* i: the vCPU's id and APIC ID */
+	uint32_t lock;	/* lock.h: one ioctl at a time, KVM_RUN included */
+	struct vm *vm;	/* i */
+	unsigned index; /* i: the vCPU's id and APIC ID */
 	/* i: shared with the hypervisor. page->signal is a; page->valid: the groups that are in
 	 * the page as the guest has them, whether they were read or written (state.h). */
 	struct luv_vcpu_page *page;
