@@ -29,6 +29,10 @@ class Failure(Exception):
     """A sentence for the user."""
 
 
+class Absent(Failure):
+    """A system cannot be started."""
+
+
 def output_of(*command, **keywords):
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, **keywords)
@@ -162,17 +166,20 @@ def initramfs(disk, programs, more=()):
 
 
 def xen_image(cache):
-    """Xen's hypervisor out of Debian's package. Raises Failure where there is none."""
+    """Xen's hypervisor out of Debian's package. Absent where there is none."""
     image = cache / "xen"
     if image.exists():
         return image
     with tempfile.TemporaryDirectory() as folder:
-        output_of("apt-get", "-q", "download", XEN_PACKAGE, cwd=folder)
+        try:
+            output_of("apt-get", "-q", "download", XEN_PACKAGE, cwd=folder)
+        except Failure as failure:
+            raise Absent(str(failure)) from None
         package, = Path(folder).glob("*.deb")
         output_of("dpkg-deb", "-x", package, Path(folder, "tree"))
         packed = sorted(Path(folder, "tree/boot").glob("xen-*.gz"))
         if not packed:
-            raise Failure(f"{XEN_PACKAGE} holds no /boot/xen-*.gz")
+            raise Absent(f"{XEN_PACKAGE} holds no /boot/xen-*.gz")
         unfinished = cache / "xen.new"
         unfinished.write_bytes(gzip.decompress(packed[0].read_bytes()))
         unfinished.rename(image)
