@@ -135,10 +135,10 @@ FULL = (
             f"face,{many('face')}", "guest-boot-face", "guest-boot-tcg", STEADY), start_luvalley,
            LIBRARY_TRACED + FACE_TRACED, peer=False),
     VtxSystem("kvm-vmx", "Debian on KVM, VT-x", ("kvm-intel,dom0,kvm,kvm-trace",)),
-    VtxSystem("luvalley-vmx", "Debian under Luvalley, VT-x", ("dom0,luv,face,luv-trace,face-trace",), peer=False,
+    VtxSystem("luvalley-vmx", "Debian under Luvalley, VT-x", ("dom0,luv,face,exits-idle,exits-cpu,luv-trace,face-trace",), peer=False,
               hypervisor="luvalley"),
 )
-SMOKE = (System("luvalley", "Debian under Luvalley", ("luv-1-1",), start_luvalley, peer=False, seconds=240),)
+SMOKE = (System("luvalley", "Debian under Luvalley", ("luv",), start_luvalley, peer=False, seconds=240),)
 
 
 SETUP = ("modules", "disk-modules", "kvm-intel")
