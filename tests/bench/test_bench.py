@@ -177,7 +177,7 @@ def goals_are_judged():
 def document_keeps_its_prose():
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "performance.md")
-        page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+        page.write_text(f"before\n{report.BEGIN}\nstale figures\n{report.END}\nafter\n")
         drawn = report.chart
         report.chart = lambda result, svg: None
         try:
@@ -185,7 +185,7 @@ def document_keeps_its_prose():
         finally:
             report.chart = drawn
         text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "1,234" in text and "old" not in text
+    assert text.startswith("before\n") and text.endswith("after\n") and "1,234" in text and "stale" not in text
 
 
 # --- comparing -----------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def shortest_turn_is_found():
 
 @test
 def charges_are_counted():
-    turn = [step("guest", 0x8000, "cpuid"), step("hypervisor", 0x1000, "vmread rax, rdx", [0x40, 0x47]),
+    turn = [step("guest", 0x8000, "cpuid"), step("kernel", 0x1000, "cpuid"), step("hypervisor", 0x1000, "vmread rax, rdx", [0x40, 0x47]),
             step("hypervisor", 0x1003, "wrmsr"), step("hypervisor", 0x1040, "lock xadd word ptr ds:[rdi], ax", [0x80]),
             step("client", 0x5000, "xchg dword ptr ds:[rdi], eax", [0x100]), step("client", 0x5000, "xchg eax, ebx"),
             step("hypervisor", 0x1044, "mov rax, dr6"), step("hypervisor", 0x1048, "movq %rax, %cr3")]

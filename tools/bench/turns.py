@@ -224,9 +224,11 @@ def touched(step, following):
 
 
 def charges(turn):
-    """Counts of CHARGED; cache lines of what is below the client: the hypervisor, or the kernel."""
+    """Counts of CHARGED, without the guest's; cache lines of what is below the client: the hypervisor, or the kernel."""
     found = collections.Counter()
     for step in turn:
+        if step.who == "guest":
+            continue
         for what, pattern in CHARGED.items():
             if re.match(pattern, step.text):
                 found[what] += 1
