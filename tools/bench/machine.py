@@ -112,7 +112,9 @@ def run(name, arguments, what, logs, seconds, hardware=MACHINE):
         raise Failure(f"{name}: QEMU ended with {done.returncode}: {done.stdout.decode(errors='replace')[-300:]}")
     try:
         said = parse(log.read_bytes().decode(errors="replace"), set(what.split(",")))
+    except Absent:
+        raise  # for the document, so without a path
     except Failure as failure:
-        raise type(failure)(f"{name}: {failure} (all of it: {log})") from None
+        raise Failure(f"{name}: {failure} (all of it: {log})") from None
     said.seconds = time.monotonic() - start
     return said

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import machine
 import turns
-from image import TESTS, TOOLS, Failure
+from image import TESTS, TOOLS, Absent, Failure
 
 MEMORY = "512M"
 # dom0's timer comes every 80,000 instructions: short batches, so that in one of them there is none.
@@ -54,9 +54,11 @@ def run(name, files, what, rows, hypervisor, seconds, programs):
     Path(logs, "said.log").write_text(f"{shlex.join(words)}\n{text}\n{done.stderr.decode(errors='replace')}")
     try:
         said = machine.parse(text, set(what.split(",")))
+    except Absent:
+        raise  # for the document, so without a path
     except Failure as failure:
         why = done.stderr.decode(errors="replace").strip().splitlines()[-1:] if done.returncode else []
-        raise type(failure)(f"{name}: {failure}; {' '.join(why)} (all of it: {logs})") from None
+        raise Failure(f"{name}: {failure}; {' '.join(why)} (all of it: {logs})") from None
     if done.returncode:
         raise Failure(f"{name}: status {done.returncode} (all of it: {logs})")
     said.seconds = time.monotonic() - start
