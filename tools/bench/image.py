@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -174,7 +175,8 @@ def xen_image(cache):
         try:
             output_of("apt-get", "-q", "download", XEN_PACKAGE, cwd=folder)
         except Failure as failure:
-            raise Absent(str(failure)) from None
+            print(f"tools/bench: {failure}", file=sys.stderr)  # with names of hosts, which are nothing for the document
+            raise Absent(f"Debian's package {XEN_PACKAGE} cannot be downloaded") from None
         package, = Path(folder).glob("*.deb")
         output_of("dpkg-deb", "-x", package, Path(folder, "tree"))
         packed = sorted(Path(folder, "tree/boot").glob("xen-*.gz"))

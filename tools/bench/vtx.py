@@ -51,6 +51,8 @@ def run(name, files, what, rows, hypervisor, seconds, programs):
     start = time.monotonic()
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     text = done.stdout.decode(errors="replace")
+    if done.returncode == 2:  # no such emulator, for one
+        raise Absent(done.stderr.decode(errors="replace").strip().splitlines()[-1])
     Path(logs, "said.log").write_text(f"{shlex.join(words)}\n{text}\n{done.stderr.decode(errors='replace')}")
     try:
         said = machine.parse(text, set(what.split(",")))
