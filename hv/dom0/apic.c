@@ -335,6 +335,18 @@ static bool waits_for_startup(struct cpu *cpu)
 }
 
 /*
+ * One that was sent before the STARTUP that has just ended the wait: in that state INIT is blocked (SDM 3C 26.2), and no
+ * manual says whether it is dropped or held. Nothing has been executed since.
+ */
+static bool is_late(const struct vcpu *vcpu)
+{
+	const struct cpu *cpu = vcpu->cpu;
+
+	return vcpu->exit.reason == LUV_EXIT_INIT && !vcpu->rip &&
+	       cpu->record[(cpu->records - 2) % EXIT_RECORDS].reason == LUV_EXIT_STARTUP;
+}
+
+/*
  * What a real INIT would have done. An NMI that take_init lets through is lost, as on bare hardware
  * either one that came just before the INIT, or on an AP one that finds it waiting for STARTUP.
  */
@@ -354,6 +366,8 @@ void dom0_apic_init_exit(struct vcpu *vcpu)
 	struct cpu *cpu = vcpu->cpu;
 	bool real = vcpu->exit.reason == LUV_EXIT_INIT && vcpu->ops->init_exits();
 
+	if (is_late(vcpu))
+		return;
 	__atomic_store_n(&cpu->init, false, __ATOMIC_RELEASE);
 	/* At once: a STARTUP that meets root mode is lost, and systems send theirs within microseconds. The rest is for then. */
 	if (waits_for_startup(cpu)) {
