@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define LUV_ABI_VERSION 3
+#define LUV_ABI_VERSION 4
 
 /* CPUID: EAX = highest leaf of ours, EBX ECX EDX = the signature's 12 bytes. */
 #define LUV_CPUID_BASE	    0x40000000u
