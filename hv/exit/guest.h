@@ -28,7 +28,7 @@ void guest_step_end(struct vcpu *vcpu);
 void guest_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 
 /* Takes an event from the client; it waits until the guest can take it. */
-void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event);
+void guest_queue_event(struct vcpu *vcpu, u64 event);
 
 /*
  * Before each entry: injects what can be injected, opens windows for what cannot, and ends the loop when

@@ -70,11 +70,7 @@ void instruction_retire(struct vcpu *vcpu)
 	if (!vcpu->code64)
 		vcpu->rip = (u32)vcpu->rip;
 	vcpu->rflags &= ~RFLAGS_RF;
-	vcpu_need(vcpu, VCPU_CONTROL);
-	if (vcpu->control.interrupt_shadow) {
-		vcpu->control.interrupt_shadow = false;
-		vcpu->dirty |= VCPU_CONTROL;
-	}
+	vcpu->shadow = false;
 	if (vcpu->rflags & RFLAGS_TF)
 		single_step(vcpu);
 }

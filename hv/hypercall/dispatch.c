@@ -60,16 +60,6 @@ static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
 	return calls[number].run(vcpu, argument);
 }
 
-/* Also what an STI just before the call held back must get through. */
-static void restart(struct vcpu *vcpu)
-{
-	vcpu_need(vcpu, VCPU_CONTROL);
-	if (!vcpu->control.interrupt_shadow)
-		return;
-	vcpu->control.interrupt_shadow = false;
-	vcpu->dirty |= VCPU_CONTROL;
-}
-
 void hypercall_exit(struct vcpu *vcpu)
 {
 	u64 mask = vcpu->code64 ? UINT64_MAX : UINT32_MAX;
@@ -83,8 +73,9 @@ void hypercall_exit(struct vcpu *vcpu)
 	if (!instruction_measure(vcpu, OPCODE_VMMCALL))
 		return;
 	result = dispatch(vcpu, vcpu->gpr[GPR_RAX] & mask, argument);
+	/* What an STI just before the call held back must get through, too. */
 	if (result == CALL_RESTART) {
-		restart(vcpu);
+		vcpu->shadow = false;
 		return;
 	}
 	vcpu->gpr[GPR_RAX] = (u64)result & mask;

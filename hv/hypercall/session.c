@@ -56,7 +56,7 @@ u32 session_key_read(u16 port)
 
 u64 session_address_space(struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu_need(vcpu, VCPU_NEAR);
 	return vcpu->control.cr3 & CR3_FRAME;
 }
 

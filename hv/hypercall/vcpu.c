@@ -42,7 +42,7 @@ static s64 take_requests(struct vcpu *vcpu)
 	u64 dirty = take_word(&page->dirty), word = take_word(&page->inject.event);
 	u64 flags = __atomic_load_n(&page->debug_flags, __ATOMIC_RELAXED);
 	u32 exceptions = (u32)__atomic_load_n(&page->debug_exceptions, __ATOMIC_RELAXED);
-	struct vcpu_event event;
+	u64 event;
 
 	if (dirty)
 		state_take(vcpu, dirty);
@@ -54,9 +54,10 @@ static s64 take_requests(struct vcpu *vcpu)
 	}
 	if (!word)
 		return 0;
-	if (!event_decode(word, __atomic_load_n(&page->inject.error, __ATOMIC_RELAXED), &event))
+	event = event_decode(word, __atomic_load_n(&page->inject.error, __ATOMIC_RELAXED));
+	if (!event)
 		return LUV_ERR_INVAL;
-	guest_queue_event(vcpu, &event);
+	guest_queue_event(vcpu, event);
 	return 0;
 }
 

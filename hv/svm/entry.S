@@ -3,11 +3,11 @@
  * void svm_run(struct vcpu *vcpu, u64 vmcb), svm_run_guest: one trip into dom0, into a guest. RDI points at the guest's
  * general registers in encoding order; RAX and RSP travel in the VMCB (APM 2 15.5.1). GIF is 0
  * before and after. VMRUN saves and #VMEXIT restores our RSP, RIP, RFLAGS, RAX, CRs, descriptor tables
- * and code segments; everything else is the guest's on exit.
+ * and code segments; everything else is the guest's on exit. They go on in svm_exited, svm_guest_exited(vcpu).
  */
 #include "vm/forget_guest.h"
 
-	.macro run name guest
+	.macro run name then guest
 	.globl \name
 \name:
 	pushq %rbx
@@ -49,9 +49,8 @@
 	movq %r13, 0x68(%rdi)
 	movq %r14, 0x70(%rdi)
 	movq %r15, 0x78(%rdi)
-	popq %rcx
-	movq %rcx, 0x38(%rdi)
-	popq %rcx
+	popq 0x38(%rdi)
+	addq $8, %rsp
 	.if \guest
 	forget_guest
 	.endif
@@ -61,12 +60,11 @@
 	popq %r12
 	popq %rbp
 	popq %rbx
-	cld
-	retq
+	jmp \then
 	.endm
 
 	.text
-	run svm_run 0
-	run svm_run_guest 1
+	run svm_run svm_exited 0
+	run svm_run_guest svm_guest_exited 1
 
 	.section .note.GNU-stack, "", @progbits

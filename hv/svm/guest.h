@@ -14,10 +14,12 @@ bool svm_guest_create(struct vcpu *vcpu);
 /* Writes the intercepts that follow struct guest: exceptions, windows. */
 void svm_guest_intercepts(struct vcpu *vcpu);
 
-/* Just before VMRUN: an address space tag that is valid on this CPU. */
-void svm_guest_prepare(struct vcpu *vcpu);
+/* The last steps before VMRUN; svm_run_guest (entry.S), which ends with svm_guest_exited. */
+void svm_guest_enter(struct vcpu *vcpu);
+void svm_run_guest(struct vcpu *vcpu, u64 vmcb);
 
-/* Just after #VMEXIT. */
+/* From the VMCB, after dom0's #VMEXIT (svm.c) and after a guest's. */
+void svm_exited(struct vcpu *vcpu);
 void svm_guest_exited(struct vcpu *vcpu);
 
 #endif

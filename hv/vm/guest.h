@@ -54,8 +54,7 @@ struct guest {
 	bool rdtscp, invpcid; /* it has these instructions, or RDPID for the first; else #UD */
 
 	/* Events. */
-	struct vcpu_event queued; /* an interrupt or exception of the client's that waits to be injected */
-	bool has_queued;
+	u64 queued; /* an interrupt or exception of the client's that waits to be injected */
 	bool nmi_pending, nmi_blocked;
 	bool nmi_step;	/* TF is ours, to see the end of an IRET (svm/guest.c) */
 	u64 nmi_return; /* RIP of the IRET that will unblock NMIs; 0: none seen */
@@ -78,9 +77,9 @@ struct guest {
 	bool unchecked; /* the client set registers since the last check (vm/state.c) */
 	bool restarting;
 
-	/* The TLB tag that the vendor gave it (svm/svm.c). */
+	/* Its TLB tag (vm/tag.h). */
 	u32 tag_cpu;
-	u64 tag_generation;
+	u64 tag_generation; /* UINT64_MAX: it has none */
 	u64 flush_seen;
 
 	u64 runs, restarts;

@@ -105,17 +105,15 @@ static void take_events(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	struct guest *guest = vcpu->guest;
 	const struct luv_events *from = &page->events;
-	u64 pending = read_once(&from->pending);
 
-	vcpu_need(vcpu, VCPU_CONTROL);
-	vcpu->control.interrupt_shadow = read_once(&from->shadow) & 1;
+	vcpu->shadow = read_once(&from->shadow) & 1;
 	guest->nmi_blocked = read_once(&from->nmi_blocked) & 1;
 	guest->nmi_pending = read_once(&from->nmi_pending) & 1;
 	guest->nmi_return = 0;
 	guest->mp_state = (u8)min_u64(read_once(&from->mp_state), LUV_MP_HALTED);
-	guest->has_queued = event_decode(pending, read_once(&from->pending_error), &guest->queued);
-	vcpu->ops->inject(vcpu, NULL);
-	vcpu->dirty |= VCPU_CONTROL | VCPU_INTERCEPTS;
+	guest->queued = event_decode(read_once(&from->pending), read_once(&from->pending_error));
+	vcpu->event = 0;
+	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
 /* A group of its own: a deadline that has passed meanwhile is not to be set again with the others. */
@@ -217,19 +215,14 @@ static void give_msrs(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 static void give_events(struct vcpu *vcpu, struct luv_vcpu_page *page)
 {
 	const struct guest *guest = vcpu->guest;
-	struct vcpu_event event;
-	struct luv_inject pending = {0};
+	u64 pending = guest->queued ? guest->queued : vcpu->event;
 
-	if (guest->has_queued)
-		event_encode(&guest->queued, &pending);
-	else if (vcpu->ops->interrupted(vcpu, &event))
-		event_encode(&event, &pending);
 	page->events = (struct luv_events){
-		.shadow = vcpu->control.interrupt_shadow,
+		.shadow = vcpu->shadow,
 		.nmi_blocked = guest->nmi_blocked,
 		.nmi_pending = guest->nmi_pending,
-		.pending = pending.event,
-		.pending_error = pending.error,
+		.pending = (u32)pending,
+		.pending_error = pending >> 32,
 		.mp_state = guest->mp_state,
 	};
 }
@@ -240,7 +233,7 @@ void state_give(struct vcpu *vcpu, u64 groups)
 
 	if (groups & LUV_GROUP_GENERAL)
 		give_general(vcpu, page);
-	if (groups & (LUV_GROUP_CONTROL | LUV_GROUP_DEBUG | LUV_GROUP_EVENTS))
+	if (groups & (LUV_GROUP_CONTROL | LUV_GROUP_DEBUG))
 		vcpu_need(vcpu, VCPU_CONTROL);
 	if (groups & LUV_GROUP_CONTROL)
 		give_control(vcpu, page);

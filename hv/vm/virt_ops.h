@@ -35,12 +35,7 @@ struct virt_ops {
 	void (*load)(struct vcpu *vcpu, u32 groups);
 	/* Writes back dirty groups; before enter. */
 	void (*store)(struct vcpu *vcpu);
-	/* An event for the next entry, instead of what was pending; NULL: nothing is. */
-	void (*inject)(struct vcpu *vcpu, const struct vcpu_event *event);
-	/* True when an event waits for the next entry: one injected, or one whose delivery the
-	 * last exit interrupted. */
-	bool (*interrupted)(struct vcpu *vcpu, struct vcpu_event *event);
-	/* Runs the guest until it exits; fills exit, gpr, rip, rflags. */
+	/* Runs the guest until it exits; fills exit, gpr, rip, rflags, shadow, event. */
 	void (*enter)(struct vcpu *vcpu);
 	/* The vCPU's CPU waits for STARTUP: at the next entry, where startup_exits; else here and now, for a
 	 * real INIT and STARTUP, and it never returns. */

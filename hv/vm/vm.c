@@ -404,6 +404,7 @@ static void power_on(struct vcpu *vcpu, struct vm *vm, u32 index)
 	guest->cr4 = world_limits()->cr4;
 	guest->rdtscp = guest->invpcid = true;
 	guest->unchecked = true;
+	guest->tag_generation = UINT64_MAX;
 	lapic_reset(&guest->lapic, index, index == 0);
 	if (vm->tsc_khz)
 		lapic_set_tsc_khz(&guest->lapic, vm->tsc_khz);

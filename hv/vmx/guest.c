@@ -101,7 +101,7 @@ static bool load_pdptes(struct vcpu *vcpu)
 static bool check_state(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	bool injects = x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_INTERRUPT;
+	bool injects = vcpu->event && EVENT_TYPE_OF(vcpu->event) == EVENT_INTERRUPT;
 	const char *wrong;
 
 	/* A client may have cleared IF since the interrupt's delivery was interrupted. */
@@ -118,8 +118,7 @@ static bool check_state(struct vcpu *vcpu)
 /* Virtual NMIs: the CPU knows when they are blocked, and clears that behind IRET (SDM 3C 25.6.1). */
 static void write_nmi_blocking(const struct vcpu *vcpu)
 {
-	const struct vmx *x = vcpu->vendor;
-	bool injects = x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_NMI;
+	bool injects = EVENT_TYPE_OF(vcpu->event) == EVENT_NMI;
 	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = now & ~BLOCKED_BY_NMI;
 
 	/* One that is injected blocks the next by itself, and may not find them blocked. */
@@ -153,11 +152,10 @@ static void write_intercepts(struct vcpu *vcpu)
 static void renew_tag(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	bool wrapped;
 
-	if (!tag_renew(vcpu, VPID_COUNT, x->flush, &x->vpid, &wrapped))
+	if (!x->flush && tag_is_valid(vcpu))
 		return;
-	if (wrapped)
+	if (tag_renew(vcpu, VPID_COUNT, &x->vpid))
 		vpid_invalidate_all();
 	ept_invalidate(x->ept_pointer);
 	vmcs_write(VPID, x->vpid);

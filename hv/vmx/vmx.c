@@ -215,6 +215,10 @@ static bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 	vmcs_write(IO_BITMAP_A + VMCS_FIELD_STEP, image_to_hpa(vcpu->policy->ports).addr + PAGE_SIZE);
 	vmcs_write(MSR_BITMAPS, image_to_hpa(dom0_bitmap).addr);
 	vmcs_write(GUEST_PAT, rdmsr(MSR_PAT));
+	vmcs_write(GUEST_DEBUGCTL, rdmsr(MSR_DEBUGCTL));
+	vmcs_write(GUEST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
+	vmcs_write(GUEST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
+	vmcs_write(GUEST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
 	vcpu->active = true;
 	return true;
 }
@@ -313,8 +317,6 @@ static void load_control(struct vcpu *vcpu)
 		.dr7 = vmcs_read(GUEST_DR7),
 		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
 		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
-		.interrupt_shadow =
-			vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS),
 	};
 }
 
@@ -412,7 +414,7 @@ static void store_shadow(const struct vcpu *vcpu)
 	const u64 both = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
 	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = 0;
 
-	if (vcpu->control.interrupt_shadow)
+	if (vcpu->shadow)
 		wanted = now & both ? now & both : BLOCKED_BY_MOV_SS;
 	if ((now & both) != wanted)
 		vmcs_write(GUEST_INTERRUPTIBILITY, (now & ~both) | wanted);
@@ -442,7 +444,6 @@ static void store_control(struct vcpu *vcpu)
 		write_cr2(c->cr2);
 		write_dr6(c->dr6);
 	}
-	store_shadow(vcpu);
 }
 
 /* A code or data segment is accessed, and a TSS busy, when a CPU holds it; clients may forget that. */
@@ -524,63 +525,28 @@ static u64 vmx_debugctl(struct vcpu *vcpu)
 
 /* --- events --------------------------------------------------------------------------------- */
 
-static void vmx_inject(struct vcpu *vcpu, const struct vcpu_event *event)
-{
-	/* These push an error code in protected mode, and no others do; the CPU checks it (SDM 3C 27.2.1.3). */
-	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17);
-	struct vmx *x = vcpu->vendor;
-
-	x->event = 0;
-	if (!event)
-		return;
-	x->event = (u32)(EVENT_VALID | (u32)event->type << 8 | event->vector);
-	x->event_error = event->error & 0xffff;
-	vcpu_need(vcpu, VCPU_CONTROL);
-	if (event->type == EVENT_EXCEPTION && event->vector < 32 && with_error & BIT(event->vector) &&
-	    vcpu->control.cr0 & CR0_PE)
-		x->event |= (u32)EVENT_ERROR_VALID;
-}
-
-static bool vmx_interrupted(struct vcpu *vcpu, struct vcpu_event *event)
-{
-	const struct vmx *x = vcpu->vendor;
-
-	if (!(x->event & EVENT_VALID))
-		return false;
-	*event = (struct vcpu_event){
-		.vector = (u8)x->event,
-		.type = (u8)EVENT_TYPE_OF(x->event),
-		.has_error = x->event & EVENT_ERROR_VALID,
-		.error = x->event_error,
-	};
-	return true;
-}
-
 /*
  * An event whose delivery the exit interrupted is delivered again (SDM 3C 28.2.4). What an instruction asked for (INTn, INT1,
  * INT3, INTO) is asked for again by executing it.
  */
-static void keep_interrupted(struct vmx *x)
+static u64 interrupted_event(void)
 {
-	u32 event = (u32)vmcs_read(VECTORING_EVENT);
+	u64 event = vmcs_read(VECTORING_EVENT) & ~EVENT_IRET_UNBLOCKED;
 
-	x->event = 0;
 	if (!(event & EVENT_VALID) || EVENT_TYPE_OF(event) >= EVENT_SOFTWARE)
-		return;
-	x->event = event & ~(u32)EVENT_IRET_UNBLOCKED;
-	if (event & EVENT_ERROR_VALID)
-		x->event_error = (u32)vmcs_read(VECTORING_EVENT_ERROR);
+		return 0;
+	return event & EVENT_ERROR_VALID ? event | vmcs_read(VECTORING_EVENT_ERROR) << 32 : event;
 }
 
 /* An IRET that faulted had unblocked NMIs, and is executed again (SDM 3C 28.2.3). */
-static void keep_nmi_blocked(const struct vmx *x, u32 reason)
+static void keep_nmi_blocked(const struct vcpu *vcpu, u32 reason)
 {
 	bool unblocked = reason == REASON_EPT_VIOLATION
 				 ? vmcs_read(EXIT_QUALIFICATION) & EPT_IRET_UNBLOCKED
 				 : reason == REASON_EXCEPTION_OR_NMI &&
 					   vmcs_read(EXIT_EVENT) & EVENT_IRET_UNBLOCKED;
 
-	if (unblocked && !(x->event & EVENT_VALID))
+	if (unblocked && !vcpu->event)
 		vmcs_write(GUEST_INTERRUPTIBILITY,
 			   vmcs_read(GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
 }
@@ -592,16 +558,14 @@ static void keep_nmi_blocked(const struct vmx *x, u32 reason)
  */
 static u32 hand_on(struct vcpu *vcpu)
 {
-	static const struct vcpu_event nmi = {.vector = VECTOR_NMI, .type = EVENT_NMI},
-				       mc = {.vector = VECTOR_MC, .type = EVENT_EXCEPTION};
-	struct vmx *x = vcpu->vendor;
 	u32 pending = __atomic_load_n(&vcpu->cpu->pending, __ATOMIC_RELAXED);
-	u32 one = pending & CPU_PENDING_MC ? CPU_PENDING_MC : CPU_PENDING_NMI;
+	bool mc = pending & CPU_PENDING_MC;
 
-	if (x->event & EVENT_VALID || !pending)
+	if (vcpu->event || !pending)
 		return pending;
-	vmx_inject(vcpu, one == CPU_PENDING_MC ? &mc : &nmi);
-	return __atomic_and_fetch(&vcpu->cpu->pending, ~one, __ATOMIC_RELAXED);
+	vcpu->event = EVENT_VALID | (mc ? EVENT_EXCEPTION | VECTOR_MC : EVENT_NMI | VECTOR_NMI);
+	return __atomic_and_fetch(&vcpu->cpu->pending, ~(u32)(mc ? CPU_PENDING_MC : CPU_PENDING_NMI),
+				  __ATOMIC_RELAXED);
 }
 
 /* --- entry and exit ------------------------------------------------------------------------- */
@@ -626,16 +590,26 @@ static void store_pending_step(const struct vcpu *vcpu)
 	vmcs_write(GUEST_PENDING_DEBUG, pending);
 }
 
+static void write_event(u64 event)
+{
+	/* These push an error code in protected mode, and no others do; the CPU checks it (SDM 3C 27.2.1.3). */
+	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17);
+
+	event &= ~EVENT_ERROR_VALID;
+	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && BIT((u8)event) & with_error && vmcs_read(GUEST_CR0) & CR0_PE) {
+		event |= EVENT_ERROR_VALID;
+		vmcs_write(ENTRY_EVENT_ERROR, event >> 32 & 0xffff);
+	}
+	vmcs_write(ENTRY_EVENT, (u32)event);
+}
+
 static void write_entry(const struct vcpu *vcpu)
 {
-	const struct vmx *x = vcpu->vendor;
-
 	vmcs_write(GUEST_RSP, vcpu->gpr[GPR_RSP]);
 	vmcs_write(GUEST_RIP, vcpu->rip);
 	vmcs_write(GUEST_RFLAGS, vcpu->rflags);
-	vmcs_write(ENTRY_EVENT, x->event);
-	if (x->event & EVENT_ERROR_VALID)
-		vmcs_write(ENTRY_EVENT_ERROR, x->event_error);
+	write_event(vcpu->event);
+	store_shadow(vcpu);
 	if (vcpu->rflags & RFLAGS_TF || vcpu->guest)
 		store_pending_step(vcpu);
 }
@@ -646,6 +620,8 @@ static void read_exit(struct vcpu *vcpu)
 	vcpu->gpr[GPR_RSP] = vmcs_read(GUEST_RSP);
 	vcpu->rip = vmcs_read(GUEST_RIP);
 	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	vcpu->shadow = vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
+	vcpu->event = interrupted_event();
 	vcpu->code64 = vmcs_read(GUEST_EFER) & EFER_LMA &&
 		       vmcs_read(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG;
 }
@@ -653,11 +629,10 @@ static void read_exit(struct vcpu *vcpu)
 /* The CPU refused: say which check of ours it would have failed, or what it says itself. */
 static void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
 {
-	const struct vmx *x = vcpu->vendor;
 	const char *check;
 
 	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
-	check = vmx_check_guest(vcpu, x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_INTERRUPT);
+	check = vmx_check_guest(vcpu, vcpu->event && EVENT_TYPE_OF(vcpu->event) == EVENT_INTERRUPT);
 	vcpu->exit = (struct vcpu_exit){
 		.reason = LUV_EXIT_ENTRY_FAILED,
 		.code = reason ? reason : error,
@@ -677,15 +652,14 @@ static void exited(struct vcpu *vcpu)
 
 	if (reason & REASON_ENTRY_FAILED) {
 		entry_failed(vcpu, reason, 0);
-		x->event = 0;
+		vcpu->event = 0;
 		return;
 	}
 	x->launched = true;
 	if (under_bochs)
 		bochs_exited(reason & 0xffff);
 	read_exit(vcpu);
-	keep_interrupted(x);
-	keep_nmi_blocked(x, reason & 0xffff);
+	keep_nmi_blocked(vcpu, reason & 0xffff);
 	vmx_decode(vcpu, reason & 0xffff);
 }
 
@@ -741,8 +715,6 @@ static void vmx_enter(struct vcpu *vcpu)
  */
 static void vmx_park(struct vcpu *vcpu)
 {
-	/* S3 may take the power, and what is only in caches. */
-	wbinvd();
 	/* Nothing can be injected then, and nothing waits: as after a real INIT. */
 	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {
@@ -798,8 +770,6 @@ const struct virt_ops vmx_ops = {
 	.switch_out = vmx_switch_out,
 	.load = vmx_load,
 	.store = vmx_store,
-	.inject = vmx_inject,
-	.interrupted = vmx_interrupted,
 	.debugctl = vmx_debugctl,
 	.cpuid = vmx_cpuid,
 	.enter = vmx_enter,

@@ -204,6 +204,8 @@ int main(int count, char **words)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		double best = 1e18;
 
+		if (!bench_wanted(rows[i].name))
+			continue;
 		for (int batch = 0; batch < BATCHES; batch++) {
 			double each = (double)rows[i].run(rows[i].count) / rows[i].count;
 

@@ -22,21 +22,25 @@ def doubled(text):
     return str(text).replace(",", ",,")
 
 
-def bare(kernel, initrd, what):
-    return ["-kernel", kernel, "-initrd", initrd, "-append", f"{APPEND} bench={what}"]
+def append(what, rows=()):
+    """For dom0's kernel, which puts what it does not know into init's environment."""
+    return f"{APPEND} bench={what}" + (f" BENCH_ROWS={','.join(rows)}" if rows else "")
+
+
+def bare(kernel, initrd, append):
+    return ["-kernel", kernel, "-initrd", initrd, "-append", append]
 
 
 def multiboot(image, options, kernel, append, initrd):
     return ["-kernel", image, "-append", options, "-initrd", f"{doubled(f'{kernel} {append}')},{doubled(initrd)}"]
 
 
-def xen(image, kernel, initrd, what):
-    append = f"{APPEND.replace('ttyS0', 'hvc0')} bench={what}"
-    return multiboot(image, XEN_OPTIONS, kernel, append, initrd)
+def xen(image, kernel, initrd, append):
+    return multiboot(image, XEN_OPTIONS, kernel, append.replace("ttyS0", "hvc0"), initrd)
 
 
-def luvalley(elf, kernel, initrd, what):
-    return multiboot(elf, "apic=direct", kernel, f"{APPEND} bench={what}", initrd)
+def luvalley(elf, kernel, initrd, append):
+    return multiboot(elf, "apic=direct", kernel, append, initrd)
 
 
 @dataclass

@@ -21,16 +21,27 @@ class Row:
     kvm: bool = False  # the goal is KVM's figure
     bare: float | None = None  # the goal is this share above the bare system
     unit: str = "instructions"
+    by: str = ""  # the program of tests/bench/init that measures it
 
 
 def face(name, title, counts, **more):
     """A row of tests/bench/kvm.c: on KVM, and on Luvalley through its KVM face."""
-    return Row(name, title, counts + "; through /dev/kvm's API", f"{HARDWARE}; {DECODE}", **more)
+    return Row(name, title, counts + "; through /dev/kvm's API", f"{HARDWARE}; {DECODE}", **{"by": "face", **more})
 
 
 def library(name, title, counts, **more):
     """A row of tests/bench/luv.c."""
-    return Row(name, title, counts + "; by libluvalley", f"{HARDWARE}; {DECODE}", **more)
+    return Row(name, title, counts + "; by libluvalley", f"{HARDWARE}; {DECODE}", by="luv", **more)
+
+
+def own_work(name, title, counts):
+    """A row of tests/bench/dom0.c."""
+    return Row(name, title, counts, bare=0.01, by="dom0")
+
+
+def exits(work, title):
+    return Row(f"exits-{work}", f"dom0's exits in a second: {title}", "all but CPUID and our own calls; 2 CPUs", "",
+               goal=0, unit="exits", by=f"exits-{work}")
 
 
 ROWS = [
@@ -70,23 +81,23 @@ ROWS = [
     library("luv-x2apic-eoi", "x2APIC: EOI", "WRMSR, nothing in service"),
     library("luv-x2apic-tpr", "x2APIC: TPR", "WRMSR"),
     library("luv-x2apic-self-ipi", "x2APIC: self-IPI", "WRMSR, the guest's handler with its EOI"),
-    face("guest-boot", "Linux guest under Debian's QEMU, start to exit", "all of QEMU and the guest", kvm=True),
-    Row("guest-boot-tcg", "the same under QEMU's own TCG", "all of QEMU and the guest"),
-    Row("power-on-to-init", "power-on to dom0's /init, direct boot", "firmware, hypervisor, kernel", bare=0.01),
-    Row("dom0-getppid", "dom0: getppid", "one system call", bare=0.01),
-    Row("dom0-touch", "dom0: first touch of a page", "4 KiB each", bare=0.01),
-    Row("dom0-munmap", "dom0: munmap of a touched page", "4 KiB each", bare=0.01),
-    Row("dom0-fork", "dom0: fork and exit", "with wait", bare=0.01),
-    Row("dom0-exec", "dom0: fork, exec and exit", "with wait; a static program asks CPUID some 40 times", bare=0.01),
-    Row("dom0-pipe", "dom0: pipe ping-pong", "two processes, two messages", bare=0.01),
-    Row("exits-idle", "dom0's exits in a second: idle", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
-    Row("exits-cpu", "dom0's exits in a second: computing", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
-    Row("exits-disk", "dom0's exits in a second: disk", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
-    Row("exits-net", "dom0's exits in a second: network", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
-    Row("exits-ipi", "dom0's exits in a second: two CPUs wake each other", "all but CPUID and our own calls; 2 CPUs", "", goal=0, unit="exits"),
+    face("guest-boot", "Linux guest under Debian's QEMU, start to exit", "all of QEMU and the guest", kvm=True, by="guest-boot"),
+    Row("guest-boot-tcg", "the same under QEMU's own TCG", "all of QEMU and the guest", by="guest-boot-tcg"),
+    Row("power-on-to-init", "power-on to dom0's /init, direct boot", "firmware, hypervisor, kernel", bare=0.01, by="dom0"),
+    own_work("dom0-getppid", "dom0: getppid", "one system call"),
+    own_work("dom0-touch", "dom0: first touch of a page", "4 KiB each"),
+    own_work("dom0-munmap", "dom0: munmap of a touched page", "4 KiB each"),
+    own_work("dom0-fork", "dom0: fork and exit", "with wait"),
+    own_work("dom0-exec", "dom0: fork, exec and exit", "with wait; a static program asks CPUID some 40 times"),
+    own_work("dom0-pipe", "dom0: pipe ping-pong", "two processes, two messages"),
+    exits("idle", "idle"),
+    exits("cpu", "computing"),
+    exits("disk", "disk"),
+    exits("net", "network"),
+    exits("ipi", "two CPUs wake each other"),
     Row("memory-taken", "memory that dom0 lacks", "MemTotal of bare Debian less that of dom0", "",
-        unit="KiB"),
-    Row("memory-held", "memory held beside the pool", "luvalley status", "", goal=2048 + 48, unit="KiB"),
+        unit="KiB", by="dom0"),
+    Row("memory-held", "memory held beside the pool", "luvalley status", "", goal=2048 + 48, unit="KiB", by="status"),
     Row("image", "image", "code and read-only data; KVM: of kvm.ko and kvm-amd.ko; Xen: its whole image", "", goal=128, unit="KiB"),
     Row("lines", "lines of hv/", "no blank or comment lines", "", goal=10000, unit="lines"),
 ]

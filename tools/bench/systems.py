@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The systems that are measured, and the files that they boot from."""
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Callable
 
 import image
 import machine
+from rows import BY_NAME
 
 PROGRAMS = ("bench-dom0", "bench-kvm", "bench-luv")
 
@@ -45,7 +47,7 @@ class Files:
         return path
 
     def hardware(self, what):
-        if what != STEADY:
+        if "exits-" not in what:
             return machine.MACHINE
         disk = self.folder / "disk"
         disk.write_bytes(bytes(16 << 20))
@@ -60,25 +62,30 @@ class System:
     name: str
     title: str
     runs: tuple
-    command: Callable  # (files, what) -> QEMU's arguments
+    command: Callable  # (files, what, rows) -> QEMU's arguments
     prepare: Callable = lambda files: None
     seconds: int = 900
 
 
-def run_bare(files, what):
-    return machine.bare(files.kernel, files.initramfs(what), what)
+def run_bare(files, what, rows=()):
+    return machine.bare(files.kernel, files.initramfs(what), machine.append(what, rows))
 
 
-def run_xen(files, what):
-    return machine.xen(files.xen(), files.kernel, files.initramfs(what), what)
+def run_xen(files, what, rows=()):
+    return machine.xen(files.xen(), files.kernel, files.initramfs(what), machine.append(what, rows))
 
 
-def run_luvalley(files, what):
-    return machine.luvalley(files.elf, files.kernel, files.initramfs(what), what)
+def run_luvalley(files, what, rows=()):
+    return machine.luvalley(files.elf, files.kernel, files.initramfs(what), machine.append(what, rows))
 
 
 # Without a number the program measures one VM with one vCPU; NAME-V-C: V VMs exist, C vCPUs in each.
 MANY = ((8, 1), (64, 1), (1, 2), (1, 4), (1, 8))
+
+
+def configurations(name):
+    """A row's name, and the names that it has with more VMs or vCPUs."""
+    return [name, *(f"{name}/{vms}vm/{cpus}vcpu" for vms, cpus in MANY)]
 
 
 def many(name):
@@ -96,3 +103,25 @@ FULL = (
             f"face,{many('face')}", "guest-boot-face", "guest-boot-tcg", STEADY), run_luvalley),
 )
 SMOKE = (System("luvalley", "Debian under Luvalley", ("luv-1-1",), run_luvalley, seconds=240),)
+
+
+ALIASES = {"kvm": "face", "guest-boot-face": "guest-boot"}
+
+
+def gives(word, name):
+    """Whether a word of System.runs measures that row."""
+    base, _, shape = name.partition("/")
+    match = re.fullmatch(r"(kvm|face|luv)(?:-(\d+)-(\d+))?", word)
+    program = match[1] if match else word
+    here = f"{match[2]}vm/{match[3]}vcpu" if match and match[2] else ""
+    return BY_NAME[base].by == ALIASES.get(program, program) and shape == here
+
+
+def runs_for(system, names):
+    """The system's runs, less what gives none of the rows."""
+    kept = []
+    for run in system.runs:
+        words = [word for word in run.split(",") if word.endswith("modules") or any(gives(word, name) for name in names)]
+        if not all(word.endswith("modules") for word in words):
+            kept.append(",".join(words))
+    return kept

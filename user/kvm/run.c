@@ -71,7 +71,8 @@ static void before_run(struct vcpu *vcpu)
 {
 	extint_before_run(vcpu);
 	clock_update(vcpu);
-	/* Who has a device's memory mapped comes back for more: one call less for the emulator. */
+	/* Who has a device's memory mapped comes back for more: one call less for the emulator.
+	 */
 	vcpu->page->wanted = WANTED;
 	if (vcpu->page->exit.reason == LUV_RUN_MMIO)
 		vcpu->page->wanted |= LUV_GROUP_SEGMENTS;
@@ -95,12 +96,17 @@ static int refused(struct vcpu *vcpu, int result)
 	}
 }
 
-/* HLT with a local APIC: nothing to do until something counts `wake` up. */
+/* HLT with a local APIC: nothing to do until something counts `wake` up, or its timer is due.
+ */
 static int halted(struct vcpu *vcpu, uint32_t seen)
 {
+	uint64_t until;
+
+	if (!timer_waits(vcpu, &until))
+		return RUN_AGAIN;
 	__atomic_store_n(&vcpu->sleeping, 1, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&vcpu->page->signal, __ATOMIC_SEQ_CST) && !interrupted(vcpu))
-		futex_wait(&vcpu->wake, seen);
+		futex_wait_until(&vcpu->wake, seen, until);
 	__atomic_store_n(&vcpu->sleeping, 0, __ATOMIC_SEQ_CST);
 	return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
 }
