@@ -162,7 +162,7 @@ static bool slot_valid(const struct luv_slot *slot)
 {
 	const u64 gpa_end = BIT(LUV_GPA_BITS);
 
-	return slot->slot < LUV_SLOTS_MAX && !(slot->flags & ~(LUV_SLOT_READ_ONLY | LUV_SLOT_LOG_DIRTY)) &&
+	return slot->slot < LUV_SLOTS_MAX && !(slot->flags & ~(LUV_SLOT_READ_ONLY | LUV_SLOT_LOG_DIRTY | LUV_SLOT_LAZY)) &&
 	       (slot->gpa | slot->size | slot->address) % PAGE_SIZE == 0 &&
 	       range_within(slot->gpa, slot->size, 0, gpa_end) &&
 	       range_within(slot->address, slot->size, 0, BIT(63));
