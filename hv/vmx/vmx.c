@@ -725,7 +725,8 @@ static void vmx_park(struct vcpu *vcpu)
 	/* Nothing can be injected then, nothing waits and nothing is blocked (SDM 3C 27.3.1.5): as after a real INIT. */
 	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {
-		vmx_inject(vcpu, NULL);
+		vcpu->event = 0;
+		vcpu->shadow = 0;
 		vmcs_write(GUEST_INTERRUPTIBILITY, 0);
 		vmcs_write(GUEST_PENDING_DEBUG, 0);
 		vmcs_write(GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI);
