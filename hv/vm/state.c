@@ -17,12 +17,17 @@ static u64 read_once(const u64 *field)
 	return __atomic_load_n(field, __ATOMIC_RELAXED);
 }
 
+static void take_rip(struct vcpu *vcpu, const struct luv_vcpu_page *page)
+{
+	vcpu->rip = read_once(&page->rip);
+	vcpu->rflags = (read_once(&page->rflags) & RFLAGS_WRITABLE) | RFLAGS_FIXED;
+}
+
 static void take_general(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	for (u32 i = 0; i < GPR_COUNT; i++)
 		vcpu->gpr[i] = read_once(&page->general[i]);
-	vcpu->rip = read_once(&page->rip);
-	vcpu->rflags = (read_once(&page->rflags) & RFLAGS_WRITABLE) | RFLAGS_FIXED;
+	take_rip(vcpu, page);
 }
 
 static void take_control(struct vcpu *vcpu, const struct luv_vcpu_page *page)
@@ -131,6 +136,10 @@ void state_take(struct vcpu *vcpu, u64 groups)
 
 	if (groups & LUV_GROUP_GENERAL)
 		take_general(vcpu, page);
+	if (groups & LUV_GROUP_RIP) {
+		take_rip(vcpu, page);
+		vcpu->shadow = false;
+	}
 	if (groups & LUV_GROUP_CONTROL)
 		take_control(vcpu, page);
 	if (groups & LUV_GROUP_SEGMENTS)
@@ -143,7 +152,7 @@ void state_take(struct vcpu *vcpu, u64 groups)
 		take_events(vcpu, page);
 	if (groups & LUV_GROUP_DEADLINE)
 		take_deadline(vcpu, page);
-	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_FPU | LUV_GROUP_DEADLINE))
+	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_RIP | LUV_GROUP_FPU | LUV_GROUP_DEADLINE))
 		vcpu->guest->unchecked = true;
 }
 
