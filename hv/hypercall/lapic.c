@@ -50,32 +50,32 @@ s64 call_interrupt(struct vcpu *caller, const u64 argument[3])
 	return result;
 }
 
-static s64 take(struct vcpu *caller, const u64 argument[3], u64 index, struct target *target)
+static s64 take(struct vcpu *caller, const u64 argument[3], u64 index, struct vcpu **target)
 {
 	s64 result = target_take(caller, argument[0], index, HELD_BY_CALL, target);
 
-	if (result || target->vm->flags & LUV_VM_LAPIC)
+	if (result || (*target)->guest->vm->flags & LUV_VM_LAPIC)
 		return result;
-	target_done(target);
+	vm_vcpu_release(*target);
 	return LUV_ERR_INVAL;
 }
 
 s64 call_lapic_read(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	u8 page[LAPIC_SIZE];
 	s64 result = take(caller, argument, argument[1], &target);
 
 	if (result)
 		return result;
-	lapic_save(&target.vcpu->guest->lapic, now(target.vcpu), page);
-	target_done(&target);
+	lapic_save(&target->guest->lapic, now(target), page);
+	vm_vcpu_release(target);
 	return argument_write(caller, argument[2], page, sizeof(page));
 }
 
 s64 call_lapic_write(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	u8 page[LAPIC_SIZE];
 	s64 result = argument_read(caller, argument[2], page, sizeof(page));
 
@@ -84,11 +84,11 @@ s64 call_lapic_write(struct vcpu *caller, const u64 argument[3])
 	result = take(caller, argument, argument[1], &target);
 	if (result)
 		return result;
-	lapic_restore(&target.vcpu->guest->lapic, now(target.vcpu), page);
-	vcpu_need(target.vcpu, VCPU_CONTROL);
-	target.vcpu->control.cr8 = (u8)lapic_cr8(&target.vcpu->guest->lapic);
-	target.vcpu->dirty |= VCPU_CONTROL;
-	target_done(&target);
+	lapic_restore(&target->guest->lapic, now(target), page);
+	vcpu_need(target, VCPU_CONTROL);
+	target->control.cr8 = (u8)lapic_cr8(&target->guest->lapic);
+	target->dirty |= VCPU_CONTROL;
+	vm_vcpu_release(target);
 	return 0;
 }
 
@@ -119,7 +119,7 @@ static s64 access_register(struct vcpu *vcpu, struct luv_lapic_access *access)
 
 s64 call_lapic_access(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	struct luv_lapic_access access;
 	s64 result = argument_read(caller, argument[1], &access, sizeof(access));
 
@@ -130,7 +130,7 @@ s64 call_lapic_access(struct vcpu *caller, const u64 argument[3])
 		result = take(caller, argument, access.index, &target);
 	if (result)
 		return result;
-	result = access_register(target.vcpu, &access);
-	target_done(&target);
+	result = access_register(target, &access);
+	vm_vcpu_release(target);
 	return result ? result : argument_write(caller, argument[1], &access, sizeof(access));
 }

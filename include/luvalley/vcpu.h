@@ -125,6 +125,7 @@ enum luv_run {
 	LUV_RUN_UNKNOWN = 15,	   /* unknown: an exit that nobody expected */
 	LUV_RUN_NO_MEMORY = 16,	   /* the hypervisor's pool is exhausted: end a VM, then run again */
 	LUV_RUN_CR8 = 17,	   /* the guest wrote CR8 (LUV_REQUEST_CR8); RIP is behind it */
+	LUV_RUN_PIN = 18,	   /* pin: the guest needs memory of a LUV_SLOT_LAZY slot: pin it, say so, run again */
 	LUV_RUN_COUNT
 };
 
@@ -177,6 +178,14 @@ struct luv_exit_record {
 			uint64_t kind;	/* LUV_APIC_ */
 			uint64_t value; /* EOI: the vector. TIMER: the TSC deadline (guest's), 0: stop. KICK: bits of the vCPUs */
 		} apic;
+		struct {
+			uint64_t address; /* of the client's, page aligned */
+			/*
+			 * The client puts here what is pinned around it: from `begin` to below `end`. It holds
+			 * for this vCPU, as far as the slot goes, until a slot of the VM is changed or removed.
+			 */
+			uint64_t begin, end;
+		} pin;
 		struct {
 			uint64_t code, info_1, info_2;
 		} unknown;
@@ -261,6 +270,7 @@ struct luv_slot {
 };
 #define LUV_SLOT_READ_ONLY (1ull << 0)
 #define LUV_SLOT_LOG_DIRTY (1ull << 1)
+#define LUV_SLOT_LAZY	   (1ull << 2) /* not pinned yet: RUN asks for what the guest touches (LUV_RUN_PIN) */
 
 /* LUV_CALL_DIRTY_READ: the dirty bits of some pages of a slot, cleared as they are read. */
 struct luv_dirty_read {

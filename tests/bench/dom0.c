@@ -186,6 +186,8 @@ static const struct {
 
 int main(int count, char **words)
 {
+	unsigned batches = bench_number("BENCH_BATCHES", BATCHES);
+
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (count > 1 && !strcmp(words[1], "exit"))
 		return 0;
@@ -206,7 +208,7 @@ int main(int count, char **words)
 
 		if (!bench_wanted(rows[i].name))
 			continue;
-		for (int batch = 0; batch < BATCHES; batch++) {
+		for (unsigned batch = 0; batch < batches; batch++) {
 			double each = (double)rows[i].run(rows[i].count) / rows[i].count;
 
 			best = each < best ? each : best;

@@ -75,6 +75,14 @@ bool bench_wanted(const char *name)
 	return true;
 }
 
+unsigned bench_number(const char *variable, unsigned most)
+{
+	const char *wanted = getenv(variable);
+	int number = wanted ? atoi(wanted) : 0;
+
+	return number > 0 && (unsigned)number < most ? (unsigned)number : most;
+}
+
 void bench_row(const char *name, double value)
 {
 	printf("@row %s%s %.1f\n", name, suffix, value);

@@ -68,6 +68,9 @@ void guest_load(uint8_t *memory, const uint8_t *program, const uint8_t *end);
 void bench_many(unsigned vms, unsigned cpus);
 /* BENCH_ROWS in the environment, "NAME,NAME": only these rows. Without it all. */
 bool bench_wanted(const char *name);
+/* A variable of the environment, BENCH_BATCHES or BENCH_TURNS, at most `most`; without it
+ * `most`. */
+unsigned bench_number(const char *variable, unsigned most);
 /* Result lines, "@row NAME VALUE": instructions of one round trip. */
 void bench_row(const char *name, double value);
 /* Why a row has no value: a row that is missing without a reason fails the run. */

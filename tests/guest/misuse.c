@@ -218,7 +218,7 @@ static void test_slots(int argument)
 	EXPECT(set(LUV_SLOTS_MAX, 0, MORE, PAGE, address), LUV_ERR_INVAL);
 	EXPECT(set(~0ull, 0, MORE, PAGE, address), LUV_ERR_INVAL);
 	EXPECT(set(1ull << 32, 0, MORE, PAGE, address), LUV_ERR_INVAL);
-	EXPECT(set(1, 4, MORE, PAGE, address), LUV_ERR_INVAL);
+	EXPECT(set(1, 8, MORE, PAGE, address), LUV_ERR_INVAL);
 	EXPECT(set(1, 1ull << 63, MORE, PAGE, address), LUV_ERR_INVAL);
 	EXPECT(set(1, 0, MORE + 8, PAGE, address), LUV_ERR_INVAL);
 	EXPECT(set(1, 0, MORE, PAGE + 8, address), LUV_ERR_INVAL);

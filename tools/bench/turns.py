@@ -8,6 +8,7 @@ the program where there is no guest; the shortest is looked at, so one without a
 
 import bisect
 import collections
+import functools
 import re
 import subprocess
 from pathlib import Path
@@ -61,7 +62,8 @@ class Code:
             elif match := re.match(r" *([0-9a-f]+):\t(.+)", line):
                 self.text[int(match[1], 16)] = match[2].strip()
         self.starts = [start for start, _ in self.symbols]
-        self.range = range(min(self.text, default=0), max(self.text, default=0) + 1)
+        high = [address for address in self.text if address >= KERNEL]
+        self.range = range(min(high, default=0), max(high, default=0) + 1)
 
     def symbol(self, address):
         at = bisect.bisect_right(self.starts, address) - 1
@@ -75,6 +77,11 @@ class Code:
         for address, line in zip(addresses, done.stdout.splitlines()):
             match = re.search(r"\b((hv|user|include)/\S+?):", line)
             self.files[address] = match[1] if match else "?"
+
+
+@functools.lru_cache
+def code_of(path):
+    return Code(path)
 
 
 class Step:
@@ -132,7 +139,7 @@ class Programs:
     """What user-mode addresses mean: a static program, or the files that the process has mapped (@map lines)."""
 
     def __init__(self, files, row, serial):
-        self.static = None if is_face(row) else Code(files.build / "bench/bench-luv")
+        self.static = None if is_face(row) else code_of(files.build / "bench/bench-luv")
         self.parts, codes = [], {}
         ours = {"bench-kvm": files.build / "bench/bench-kvm",
                 "libluvalley-kvm.so": files.build / "user/libluvalley-kvm.so"}
@@ -140,7 +147,7 @@ class Programs:
             start, end, offset = (int(match[n], 16) for n in (1, 2, 3))
             name = Path(match[4]).name
             if name in ours and name not in codes:
-                codes[name] = Code(ours[name])
+                codes[name] = code_of(ours[name])
             self.parts.append((start, end, start - offset, name, codes.get(name)))
 
     def find(self, pc):
@@ -217,9 +224,11 @@ def touched(step, following):
 
 
 def charges(turn):
-    """Counts of CHARGED; cache lines of what is below the client: the hypervisor, or the kernel."""
+    """Counts of CHARGED, without the guest's; cache lines of what is below the client: the hypervisor, or the kernel."""
     found = collections.Counter()
     for step in turn:
+        if step.who == "guest":
+            continue
         for what, pattern in CHARGED.items():
             if re.match(pattern, step.text):
                 found[what] += 1

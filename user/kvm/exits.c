@@ -427,6 +427,21 @@ static int msr_exit(struct vcpu *vcpu)
 	return RUN_AGAIN;
 }
 
+/* What is pinned when the hypervisor looks is what counts: a slot that has changed by then
+ * makes it ask again. */
+static int pin_exit(struct vcpu *vcpu)
+{
+	struct luv_exit_record *exit = &vcpu->page->exit;
+	uintptr_t begin, end;
+	int result = memory_pin(vcpu->vm, (uintptr_t)exit->pin.address, &begin, &end);
+
+	if (result < 0)
+		return result;
+	exit->pin.begin = begin;
+	exit->pin.end = end;
+	return RUN_AGAIN;
+}
+
 static int window_exit(struct vcpu *vcpu)
 {
 	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
@@ -485,6 +500,8 @@ int exit_handle(struct vcpu *vcpu)
 		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
 	case LUV_RUN_CR8:
 		return cr8_exit(vcpu);
+	case LUV_RUN_PIN:
+		return pin_exit(vcpu);
 	case LUV_RUN_NO_MEMORY:
 		return -ENOMEM;
 	case LUV_RUN_NOTHING:
