@@ -27,6 +27,7 @@ static void to_client(struct vcpu *vcpu)
 
 	record->mmio.gpa = vcpu->exit.memory.at.addr;
 	record->mmio.write = vcpu->exit.memory.write;
+	record->mmio.flags = (vcpu->code64 ? LUV_MMIO_CODE64 : 0) | (vcpu->event ? LUV_MMIO_DELIVERING : 0);
 	if (!walk)
 		fetch_instruction(vcpu, record);
 }

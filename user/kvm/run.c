@@ -80,7 +80,7 @@ static void before_run(struct vcpu *vcpu)
 	extint_before_run(vcpu);
 	if (vcpu->clock.msr)
 		clock_update(vcpu);
-	vcpu->page->wanted = WANTED;
+	vcpu->page->wanted = vcpu->plain ? LUV_WANTED_MMIO(LUV_GROUP_GENERAL) : WANTED;
 }
 
 static int refused(struct vcpu *vcpu, int result)
