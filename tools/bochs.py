@@ -76,7 +76,7 @@ def refusals(arguments):
         (arguments.kernel not in (None, "dom0"), "--kernel: under Bochs GRUB loads it, so only dom0's own."),
         (arguments.initrd not in (None, "dom0"), "--initrd: under Bochs GRUB loads it, so only dom0's own."),
         (arguments.firmware == "uefi-smm", "--firmware uefi-smm: Bochs' OVMF is without SMM; take uefi."),
-        (arguments.firmware == "uefi" and not tables_program(arguments).is_file(),
+        (arguments.firmware != "bios" and not tables_program(arguments).is_file(),
          f"{tables_program(arguments)} is not there: run make test-programs."),
         (arguments.icount, "--icount is QEMU's; Bochs always counts instructions."),
         (arguments.qemu_args, "--qemu-args: this machine is Bochs."),
@@ -134,14 +134,17 @@ def esp_offset(disk):
         return next(first * SECTOR for kind, _, first, _ in entries if kind == TYPE_ESP)
 
 
-def add_tables(disk, program, cpus, logs):
+def add_tables(disk, program, cpus, x2apic, logs):
     """The program takes the place of what the firmware starts, which it starts itself then."""
     facs = struct.pack("<4sI56x", b"FACS", 64)
     (logs / "tables").write_bytes(facs + dsdt() + fadt() + madt(cpus))
     image = f"{disk}@@{esp_offset(disk)}"
     first = "::EFI/BOOT/BOOTX64.EFI"
-    for command in (["mcopy", "-i", image, first, logs / "next.efi"], ["mcopy", "-o", "-i", image, logs / "next.efi", "::"],
-                    ["mcopy", "-o", "-i", image, program, first], ["mcopy", "-o", "-i", image, logs / "tables", "::"]):
+    commands = [["mcopy", "-i", image, first, logs / "next.efi"], ["mcopy", "-o", "-i", image, logs / "next.efi", "::"],
+                ["mcopy", "-o", "-i", image, program, first], ["mcopy", "-o", "-i", image, logs / "tables", "::"]]
+    if x2apic:
+        commands.append(["mcopy", "-o", "-i", image, "/dev/null", "::x2apic"])
+    for command in commands:
         subprocess.run(command, check=True)
     (logs / "next.efi").unlink()
 
@@ -157,8 +160,8 @@ class Bochs:
         chain = f'ata1-master: type=disk, path="{logs}/chain.img", mode=flat\n' if disks[2:] else ""
         for image in disks[2:]:
             shutil.copy(image, logs / "chain.img")
-        if arguments.firmware == "uefi":
-            add_tables(disk, tables_program(arguments), arguments.smp, logs)
+        if arguments.firmware != "bios":
+            add_tables(disk, tables_program(arguments), arguments.smp, arguments.firmware == "uefi-x2apic", logs)
         com1 = f'mode=file, dev="{logs}/serial.log"'
         if arguments.run is None:
             self.listener = socket.create_server(("127.0.0.1", 0))
@@ -166,7 +169,7 @@ class Bochs:
         # Each XCHG BX,BX stops the machine, and the next command runs.
         more = "magic_break: enabled=1\n" if arguments.debugger else ""
         (logs / "bochsrc").write_text(CONFIGURATION.format(
-            bios=OVMF if arguments.firmware == "uefi" else BIOS, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS,
+            bios=BIOS if arguments.firmware == "bios" else OVMF, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS,
             megabytes=megabytes(arguments.mem), time=int(time.time()), disk=disk, job=disks[1], chain=chain, logs=logs,
             com1=com1, more=more))
         # Debian's Bochs begins in its debugger.

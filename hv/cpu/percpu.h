@@ -26,8 +26,8 @@ enum cpu_state {
 struct exit_record {
 	u64 rip;
 	u64 info;
+	u64 code;   /* the vendor's */
 	u32 reason; /* enum luv_exit */
-	u32 code;   /* the vendor's */
 };
 
 #define EXIT_RECORDS 16

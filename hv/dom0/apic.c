@@ -335,13 +335,23 @@ static bool waits_for_startup(struct cpu *cpu)
 }
 
 /*
+ * One that was sent before the STARTUP that has just ended the wait: in that state INIT is blocked (SDM 3C 26.2), and no
+ * manual says whether it is dropped or held. Nothing has been executed since.
+ */
+static bool is_late(const struct vcpu *vcpu)
+{
+	const struct cpu *cpu = vcpu->cpu;
+
+	return vcpu->exit.reason == LUV_EXIT_INIT && !vcpu->rip &&
+	       cpu->record[(cpu->records - 2) % EXIT_RECORDS].reason == LUV_EXIT_STARTUP;
+}
+
+/*
  * What a real INIT would have done. An NMI that take_init lets through is lost, as on bare hardware
  * either one that came just before the INIT, or on an AP one that finds it waiting for STARTUP.
  */
-static void take_init(struct vcpu *vcpu, bool real)
+void dom0_apic_after_init(struct vcpu *vcpu)
 {
-	if (real)
-		vcpu->ops->take_init();
 	apic_reset();
 	read_logical(vcpu->cpu->index);
 	write_dr0(0);
@@ -355,14 +365,18 @@ void dom0_apic_init_exit(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 	bool real = vcpu->exit.reason == LUV_EXIT_INIT && vcpu->ops->init_exits();
-	bool waits = waits_for_startup(cpu);
 
+	if (is_late(vcpu))
+		return;
 	__atomic_store_n(&cpu->init, false, __ATOMIC_RELEASE);
-	if (waits && !reached)
+	/* At once: a STARTUP that meets root mode is lost, and systems send theirs within microseconds. The rest is for then. */
+	if (waits_for_startup(cpu)) {
 		vcpu->ops->park(vcpu);
-	take_init(vcpu, real);
-	if (waits)
-		vcpu->ops->park(vcpu);
-	else if (cpu->index != BOOT_CPU)
+		return;
+	}
+	if (real)
+		vcpu->ops->take_init();
+	dom0_apic_after_init(vcpu);
+	if (cpu->index != BOOT_CPU)
 		vcpu_start_at(vcpu, (u8)__atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE));
 }

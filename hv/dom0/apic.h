@@ -47,4 +47,7 @@ void dom0_apic_cpu_started(struct cpu *cpu);
 /* An INIT reached a CPU in guest mode, or was left for it in cpu->init. */
 void dom0_apic_init_exit(struct vcpu *vcpu);
 
+/* The state after INIT, for a CPU that has had none of the hardware's: the vCPU's, the APIC's, the debug registers'. */
+void dom0_apic_after_init(struct vcpu *vcpu);
+
 #endif

@@ -63,7 +63,7 @@ void launch_startup_exit(struct vcpu *vcpu)
 	/* dom0's own, or with the trap ours in its place (dom0/apic.c). */
 	if (vector == smp_startup_vector() && sipi != CPU_NO_SIPI)
 		vector = (u8)sipi;
-	vcpu_need(vcpu, VCPU_SEGMENTS);
+	dom0_apic_after_init(vcpu);
 	vcpu_start_at(vcpu, vector);
 	started(vcpu->cpu);
 }
@@ -83,9 +83,7 @@ static void abandon_guest(struct cpu *cpu)
 		return;
 	guest->active = false;
 	world_abandon(cpu->vcpu);
-	vm_run_end(guest->guest->vm);
 	vm_vcpu_release(guest);
-	vm_put(guest->guest->vm);
 }
 
 /* A CPU that cannot run us stays CPU_ABSENT: dom0's INIT and STARTUP never reach it. */

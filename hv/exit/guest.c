@@ -15,10 +15,11 @@ struct luv_exit_record *guest_exit(struct vcpu *vcpu, u64 reason)
 	struct luv_exit_record *record = &vcpu->guest->page->exit;
 
 	vcpu->guest->leave = LEAVE_TO_CLIENT;
-	*record = (struct luv_exit_record){
-		.reason = reason,
-		.instruction_length = vcpu->exit.length,
-	};
+	record->reason = reason;
+	record->instruction_length = vcpu->exit.length;
+	/* As many as any reason has. */
+	for (u32 i = 0; i < 6; i++)
+		record->word[i] = 0;
 	return record;
 }
 
@@ -90,32 +91,35 @@ static void find_string_operand(struct vcpu *vcpu)
 		prefixes.segment == INSN_NO_SEGMENT ? (u8)SEG_DS : prefixes.segment;
 }
 
+/* The client moves the data. */
+static NOINLINE void string_io(struct vcpu *vcpu, struct luv_exit_record *record)
+{
+	if (!vcpu->exit.io.address_size)
+		find_string_operand(vcpu);
+	record->io.flags |= LUV_IO_STRING | (vcpu->exit.io.rep ? LUV_IO_REP : 0);
+	record->io.segment = vcpu->exit.io.in ? SEG_ES : vcpu->exit.io.segment;
+	record->io.address_bits = vcpu->exit.io.address_size * 8;
+}
+
 static void io_exit(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_IO);
-	const u64 mask = BIT(8 * vcpu->exit.io.size) - 1;
+	u8 size = vcpu->exit.io.size;
 
 	record->io.port = vcpu->exit.io.port;
-	record->io.size = vcpu->exit.io.size;
-	if (vcpu->exit.io.in)
-		record->io.flags |= LUV_IO_IN;
+	record->io.size = size;
+	record->io.flags = vcpu->exit.io.in ? LUV_IO_IN : 0;
 	if (vcpu->exit.io.string) {
-		if (!vcpu->exit.io.address_size)
-			find_string_operand(vcpu);
-		record->io.flags |= LUV_IO_STRING | (vcpu->exit.io.rep ? LUV_IO_REP : 0);
-		record->io.segment = vcpu->exit.io.in ? SEG_ES : vcpu->exit.io.segment;
-		record->io.address_bits = vcpu->exit.io.address_size * 8;
-		return;
-	}
-	if (vcpu->exit.io.in) {
+		string_io(vcpu, record);
+	} else if (vcpu->exit.io.in) {
 		guest->finish = FINISH_IN;
-		guest->finish_size = vcpu->exit.io.size;
+		guest->finish_size = size;
 		guest->finish_length = vcpu->exit.length;
-		return;
+	} else {
+		record->io.data = vcpu->gpr[GPR_RAX] & (BIT(8 * size) - 1);
+		instruction_retire(vcpu);
 	}
-	record->io.data = vcpu->gpr[GPR_RAX] & mask;
-	instruction_retire(vcpu);
 }
 
 static void finish_in(struct vcpu *vcpu, u64 value)
@@ -142,6 +146,9 @@ void guest_finish(struct vcpu *vcpu)
 	guest->finish = FINISH_NOTHING;
 	switch (finish) {
 	case FINISH_NOTHING:
+		return;
+	case FINISH_PIN:
+		guest_memory_pinned(vcpu);
 		return;
 	case FINISH_IN:
 		finish_in(vcpu, __atomic_load_n(&record->io.data, __ATOMIC_RELAXED));

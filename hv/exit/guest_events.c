@@ -10,17 +10,22 @@ bool guest_interruptible(struct vcpu *vcpu)
 	return vcpu->rflags & RFLAGS_IF && !vcpu->shadow;
 }
 
-static bool nmi_ready(struct vcpu *vcpu)
+/* The IRET that was seen has been executed once RIP is elsewhere. */
+static bool nmi_unblocked(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
-	/* The IRET that was seen has been executed once RIP is elsewhere. */
-	if (guest->nmi_blocked && guest->nmi_return && vcpu->rip != guest->nmi_return) {
-		guest->nmi_blocked = false;
-		guest->nmi_return = 0;
-		vcpu->dirty |= VCPU_INTERCEPTS;
-	}
-	return !guest->nmi_blocked && !vcpu->shadow;
+	if (!guest->nmi_return || vcpu->rip == guest->nmi_return)
+		return false;
+	guest->nmi_blocked = false;
+	guest->nmi_return = 0;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+	return true;
+}
+
+static inline bool nmi_ready(struct vcpu *vcpu)
+{
+	return (!vcpu->guest->nmi_blocked || nmi_unblocked(vcpu)) && !vcpu->shadow;
 }
 
 void guest_open_window(struct vcpu *vcpu)
@@ -147,14 +152,16 @@ void guest_deliver_events(struct vcpu *vcpu)
 
 u64 guest_ready(struct vcpu *vcpu)
 {
-	bool free_slot = !vcpu->guest->queued && !vcpu->event;
+	struct guest *guest = vcpu->guest;
 	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
 
-	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&vcpu->guest->lapic))
+	if (guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&guest->lapic))
 		ready |= LUV_READY_EXTINT;
-	if (free_slot && guest_interruptible(vcpu))
+	if (guest->queued || vcpu->event)
+		return ready;
+	if (guest_interruptible(vcpu))
 		ready |= LUV_READY_INTERRUPT;
-	if (free_slot && nmi_ready(vcpu) && !vcpu->guest->nmi_pending)
+	if (nmi_ready(vcpu) && !guest->nmi_pending)
 		ready |= LUV_READY_NMI;
 	return ready;
 }

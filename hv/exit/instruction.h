@@ -6,7 +6,7 @@
 #include "exit/mov.h"
 #include "vm/vcpu.h"
 
-/* Bytes as they lie in memory, the first the lowest; their number in bits 31:24. */
+/* Bytes as they lie in memory, the first the lowest; their number, 1 to 3, in bits 31:24. */
 #define OPCODE_HLT     0x010000f4u
 #define OPCODE_INVD    0x0200080fu
 #define OPCODE_WBINVD  0x0200090fu

@@ -60,24 +60,30 @@ static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
 	return calls[number].run(vcpu, argument);
 }
 
+/* Outside of 64-bit mode the registers' upper halves are nobody's. */
+static void narrow(u64 *number, u64 argument[3])
+{
+	*number = (u32)*number;
+	for (u32 i = 0; i < 3; i++)
+		argument[i] = (u32)argument[i];
+}
+
 void hypercall_exit(struct vcpu *vcpu)
 {
-	u64 mask = vcpu->code64 ? UINT64_MAX : UINT32_MAX;
-	u64 argument[3] = {
-		vcpu->gpr[GPR_RDI] & mask,
-		vcpu->gpr[GPR_RSI] & mask,
-		vcpu->gpr[GPR_RDX] & mask,
-	};
+	u64 number = vcpu->gpr[GPR_RAX];
+	u64 argument[3] = {vcpu->gpr[GPR_RDI], vcpu->gpr[GPR_RSI], vcpu->gpr[GPR_RDX]};
 	s64 result;
 
 	if (!instruction_measure(vcpu, OPCODE_VMMCALL))
 		return;
-	result = dispatch(vcpu, vcpu->gpr[GPR_RAX] & mask, argument);
+	if (!vcpu->code64)
+		narrow(&number, argument);
+	result = dispatch(vcpu, number, argument);
 	/* What an STI just before the call held back must get through, too. */
 	if (result == CALL_RESTART) {
 		vcpu->shadow = false;
 		return;
 	}
-	vcpu->gpr[GPR_RAX] = (u64)result & mask;
+	vcpu->gpr[GPR_RAX] = vcpu->code64 ? (u64)result : (u32)result;
 	instruction_retire(vcpu);
 }

@@ -3,11 +3,11 @@
  * void svm_run(struct vcpu *vcpu, u64 vmcb), svm_run_guest: one trip into dom0, into a guest. RDI points at the guest's
  * general registers in encoding order; RAX and RSP travel in the VMCB (APM 2 15.5.1). GIF is 0
  * before and after. VMRUN saves and #VMEXIT restores our RSP, RIP, RFLAGS, RAX, CRs, descriptor tables
- * and code segments; everything else is the guest's on exit. They go on in svm_exited, svm_guest_exited(vcpu).
+ * and code segments; everything else is the guest's on exit. Both go on in svm_exited(vcpu).
  */
 #include "vm/forget_guest.h"
 
-	.macro run name then guest
+	.macro run name guest
 	.globl \name
 \name:
 	pushq %rbx
@@ -60,11 +60,11 @@
 	popq %r12
 	popq %rbp
 	popq %rbx
-	jmp \then
+	jmp svm_exited
 	.endm
 
 	.text
-	run svm_run svm_exited 0
-	run svm_run_guest svm_guest_exited 1
+	run svm_run 0
+	run svm_run_guest 1
 
 	.section .note.GNU-stack, "", @progbits

@@ -103,7 +103,7 @@ static bool nmi_waits_for_iret(const struct vcpu *vcpu)
 {
 	const struct guest *guest = vcpu->guest;
 
-	return guest->nmi_blocked && guest->nmi_return == vcpu->rip;
+	return guest->nmi_pending && guest->nmi_blocked && guest->nmi_return == vcpu->rip;
 }
 
 /* The step's TF is the guest's no longer: behind the IRET RFLAGS are what that popped. */
@@ -118,42 +118,46 @@ static void end_nmi_step(struct vcpu *vcpu, struct vmcb *vmcb)
 	vcpu->exit.reason = LUV_EXIT_WINDOW;
 }
 
-/* An address space tag that is valid on this CPU. */
-static NOINLINE void renew_tag(struct vcpu *vcpu, struct vmcb *vmcb)
+static inline void enter(struct vcpu *vcpu, const struct vmcb *vmcb)
 {
-	u32 before = vcpu->guest->tag_cpu;
-
-	vmcb->tlb_control = tag_renew(vcpu, asid_count, &vmcb->asid) ? VMCB_TLB_FLUSH_ALL : VMCB_TLB_KEEP;
-	/* What the CPU cached of a VMCB is void when the VMCB was on another CPU (APM 2 15.15.1). */
-	vmcb->clean = before == vcpu->cpu->index ? vmcb->clean & (u32)~VMCB_CLEAN_ASID : 0;
-}
-
-void svm_guest_enter(struct vcpu *vcpu)
-{
-	struct vmcb *vmcb = vcpu->vendor;
-
-	/* The pending one is due behind the IRET (APM 2 15.21.5 asks for no exit there): a single step ends there. */
-	if (vcpu->guest->nmi_pending && nmi_waits_for_iret(vcpu) && !(vmcb->rflags & RFLAGS_TF)) {
-		vmcb->rflags |= RFLAGS_TF;
-		vcpu->guest->nmi_step = true;
-	}
 	/* With V_INTR_MASKING our IF at VMRUN decides whether a physical interrupt ends the guest
 	 * (APM 2 15.21.1); GIF keeps them from us. */
 	__asm__ volatile("sti" : : : "memory");
 	/* Empties the buffers that transient scheduler attacks (TSA) leak from, where the microcode can. */
 	if (clears_buffers)
 		__asm__ volatile("verw %0" : : "m"((const u16){0}) : "cc");
-	if (vmcb->tlb_control != VMCB_TLB_KEEP || !tag_is_valid(vcpu))
-		renew_tag(vcpu, vmcb);
 	svm_run_guest(vcpu, vmcb->self);
 }
 
-void svm_guest_exited(struct vcpu *vcpu)
+static NOINLINE void prepare_and_enter(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	struct vmcb *vmcb = vcpu->vendor;
+	struct guest *guest = vcpu->guest;
+	u32 before = guest->tag_cpu;
 
+	/* The pending one is due behind the IRET (APM 2 15.21.5 asks for no exit there): a single step ends there. */
+	if (nmi_waits_for_iret(vcpu) && !(vmcb->rflags & RFLAGS_TF)) {
+		vmcb->rflags |= RFLAGS_TF;
+		guest->nmi_step = true;
+	}
+	if (vmcb->tlb_control != VMCB_TLB_KEEP || !tag_is_valid(vcpu)) {
+		vmcb->tlb_control = tag_renew(vcpu, asid_count, &vmcb->asid) ? VMCB_TLB_FLUSH_ALL : VMCB_TLB_KEEP;
+		/* What the CPU cached of a VMCB is void when the VMCB was on another CPU (APM 2 15.15.1). */
+		vmcb->clean = before == vcpu->cpu->index ? vmcb->clean & (u32)~VMCB_CLEAN_ASID : 0;
+	}
+	enter(vcpu, vmcb);
+}
+
+void svm_guest_enter(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (vcpu->guest->nmi_pending || vmcb->tlb_control != VMCB_TLB_KEEP || !tag_is_valid(vcpu))
+		prepare_and_enter(vcpu, vmcb);
+	else
+		enter(vcpu, vmcb);
+}
+
+void svm_guest_exited(struct vcpu *vcpu, struct vmcb *vmcb)
+{
 	__asm__ volatile("cli" : : : "memory");
-	svm_exited(vcpu);
 	vcpu->control.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK);
 	if (vcpu->guest->nmi_step)
 		end_nmi_step(vcpu, vmcb);

@@ -308,16 +308,14 @@ static void svm_store(struct vcpu *vcpu)
 	vcpu->dirty = 0;
 }
 
-static void svm_switch_in(struct vcpu *vcpu)
+static void svm_switch_worlds(struct vcpu *from, struct vcpu *to)
 {
-	vmload(vcpu->vendor);
-	vcpu->active = true;
-}
-
-static void svm_switch_out(struct vcpu *vcpu)
-{
-	vmsave(vcpu->vendor);
-	vcpu->active = false;
+	if (from) {
+		vmsave(from->vendor);
+		from->active = false;
+	}
+	vmload(to->vendor);
+	to->active = true;
 }
 
 static void decode_io(const struct vmcb *vmcb, struct vcpu_exit *exit)
@@ -415,11 +413,38 @@ static u32 reason_of(u64 code)
 	return code == VMEXIT_INVALID || code == VMEXIT_INVALID_TCG ? LUV_EXIT_ENTRY_FAILED : LUV_EXIT_OTHER;
 }
 
+/*
+ * An event whose delivery the exit interrupted is delivered again (APM 2 15.20). What an instruction
+ * asked for (INTn; INT3 and INTO, which come as exceptions) is asked for again by executing it.
+ */
+static u64 interrupted_event(const struct vmcb *vmcb)
+{
+	u64 event = vmcb->exit_int_info;
+	u8 vector = (u8)event;
+
+	if (EVENT_TYPE_OF(event) == EVENT_SOFTWARE || reason_of(vmcb->exit_code) == LUV_EXIT_ENTRY_FAILED)
+		return 0;
+	/* TCG calls interrupts exceptions here; those end at 31. */
+	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && vector >= 32)
+		return EVENT_VALID | EVENT_INTERRUPT | vector;
+	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
+		return 0;
+	return event;
+}
+
+static inline void leave(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (vcpu->guest)
+		svm_guest_exited(vcpu, vmcb);
+}
+
 /* What else there is to know of an exit; of most there is nothing. */
-static void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
+static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	struct vcpu_exit *exit = &vcpu->exit;
 
+	if (vmcb->exit_int_info & EVENT_VALID)
+		vcpu->event = interrupted_event(vmcb);
 	switch (exit->reason) {
 	case LUV_EXIT_EXCEPTION:
 		decode_exception(vmcb, exit);
@@ -440,29 +465,11 @@ static void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
 		break;
 	}
+	leave(vcpu, vmcb);
 }
 
 #define HAVE_MORE                                                                                  \
 	(BIT(LUV_EXIT_EXCEPTION) | BIT(LUV_EXIT_ILLEGAL) | BIT(LUV_EXIT_IO) | BIT(LUV_EXIT_MEMORY) | BIT(LUV_EXIT_MSR))
-
-/*
- * An event whose delivery the exit interrupted is delivered again (APM 2 15.20). What an instruction
- * asked for (INTn; INT3 and INTO, which come as exceptions) is asked for again by executing it.
- */
-static NOINLINE u64 interrupted_event(const struct vmcb *vmcb)
-{
-	u64 event = vmcb->exit_int_info;
-	u8 vector = (u8)event;
-
-	if (EVENT_TYPE_OF(event) == EVENT_SOFTWARE || reason_of(vmcb->exit_code) == LUV_EXIT_ENTRY_FAILED)
-		return 0;
-	/* TCG calls interrupts exceptions here; those end at 31. */
-	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && vector >= 32)
-		return EVENT_VALID | EVENT_INTERRUPT | vector;
-	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
-		return 0;
-	return event;
-}
 
 static void svm_enter(struct vcpu *vcpu)
 {
@@ -477,10 +484,13 @@ static void svm_enter(struct vcpu *vcpu)
 	/* An SMI handler that TCG ran inside the guest may have lost it. */
 	vmcb->efer |= EFER_SVME;
 	if (vcpu->guest)
-		svm_guest_enter(vcpu);
+		svm_guest_enter(vcpu, vmcb);
 	else
 		svm_run(vcpu, vmcb->self);
 }
+
+/* From entry.S. */
+void svm_exited(struct vcpu *vcpu);
 
 void svm_exited(struct vcpu *vcpu)
 {
@@ -493,7 +503,7 @@ void svm_exited(struct vcpu *vcpu)
 	vcpu->rip = vmcb->rip;
 	vcpu->rflags = vmcb->rflags;
 	vcpu->shadow = vmcb->interrupt_shadow & 1;
-	vcpu->event = vmcb->exit_int_info & EVENT_VALID ? interrupted_event(vmcb) : 0;
+	vcpu->event = 0;
 	vcpu->code64 = vmcb->efer & EFER_LMA && vmcb->cs.attributes & SEGMENT_LONG;
 	vcpu->control.cr3 = vmcb->cr3;
 	vcpu->control.cr4 = vmcb->cr4;
@@ -505,8 +515,10 @@ void svm_exited(struct vcpu *vcpu)
 	exit->info = vmcb->exit_info_1;
 	/* Zero without NRIP save; never more than 15 with it. */
 	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
-	if (BIT(reason) & HAVE_MORE)
+	if (BIT(reason) & HAVE_MORE || vmcb->exit_int_info & EVENT_VALID)
 		decode_more(vcpu, vmcb);
+	else
+		leave(vcpu, vmcb);
 }
 
 /* GIF=1 lets INIT through; interrupts stay masked by IF, NMIs are ignored (cpu/desc.c). */
@@ -520,11 +532,6 @@ static noreturn void svm_park(struct vcpu *vcpu)
 static u64 svm_debugctl(struct vcpu *vcpu)
 {
 	return rdmsr(MSR_DEBUGCTL);
-}
-
-/* Nothing depends on a control that a CPU may lack. */
-static void svm_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
-{
 }
 
 static void svm_msr_write_exits(u32 msr, bool exits)
@@ -555,12 +562,10 @@ const struct virt_ops svm_ops = {
 	.vcpu_create_dom0 = svm_vcpu_create_dom0,
 	.vcpu_create_guest = svm_guest_create,
 	.vcpu_destroy = svm_vcpu_destroy,
-	.switch_in = svm_switch_in,
-	.switch_out = svm_switch_out,
+	.switch_worlds = svm_switch_worlds,
 	.load = svm_load,
 	.store = svm_store,
 	.debugctl = svm_debugctl,
-	.cpuid = svm_cpuid,
 	.enter = svm_enter,
 	.park = svm_park,
 	.msr_write_exits = svm_msr_write_exits,

@@ -252,5 +252,4 @@ void state_give(struct vcpu *vcpu, u64 groups)
 	if (groups & LUV_GROUP_DEADLINE)
 		page->tsc_deadline = lapic_tsc_deadline(&vcpu->guest->lapic,
 							rdtsc() + vcpu->guest->tsc_offset);
-	page->valid = groups & LUV_GROUPS_ALL;
 }

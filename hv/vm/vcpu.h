@@ -132,19 +132,20 @@ struct vcpu_exit {
 #define CODE_PAGES 8
 
 /*
- * Where a page of code lies that was fetched from, and what made it so: while the registers, the entries of the
- * page tables and what is mapped are the same, a walk would end there again.
+ * Where a page of code lies that long mode fetched from, and what made it so: while CR3, CR4 (LA57), the entries of the
+ * page tables and what is mapped are the same, a walk would end there again. That it may be executed nobody asks:
+ * the CPU has just done so.
  */
 struct code_page {
 	u64 page; /* linear */
-	u64 cr0, cr3, cr4, efer;
-	u64 flushes;	/* of a guest's VM */
+	u64 cr3, cr4;
 	const u8 *code; /* NULL: none is known */
 	struct code_entry {
-		const u64 *at;
+		const u64 *at; /* NULL, from entry[4] on: no more */
 		u64 value;
-	} entry[5], *end;
+	} entry[6];
 };
+ASSERT_SIZE(struct code_page, 128);
 
 struct exit_policy;
 struct guest;

@@ -265,7 +265,7 @@ void vmx_give_back(const struct vcpu *vcpu)
 		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
 }
 
-static void vmx_switch_in(struct vcpu *vcpu)
+static void switch_in(struct vcpu *vcpu)
 {
 	const struct vmx *x = vcpu->vendor;
 
@@ -280,7 +280,7 @@ static void vmx_switch_in(struct vcpu *vcpu)
 	vcpu->active = true;
 }
 
-static void vmx_switch_out(struct vcpu *vcpu)
+static void switch_out(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
 
@@ -294,6 +294,13 @@ static void vmx_switch_out(struct vcpu *vcpu)
 	vcpu->active = false;
 	if (vcpu->guest)
 		clear(x);
+}
+
+static void vmx_switch_worlds(struct vcpu *from, struct vcpu *to)
+{
+	if (from)
+		switch_out(from);
+	switch_in(to);
 }
 
 /* --- registers ------------------------------------------------------------------------------ */
@@ -715,9 +722,13 @@ static void vmx_enter(struct vcpu *vcpu)
  */
 static void vmx_park(struct vcpu *vcpu)
 {
-	/* Nothing can be injected then, and nothing waits: as after a real INIT. */
+	/* Nothing can be injected then, nothing waits and nothing is blocked (SDM 3C 27.3.1.5): as after a real INIT. */
 	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {
+		vcpu->event = 0;
+		vcpu->shadow = 0;
+		vmcs_write(GUEST_INTERRUPTIBILITY, 0);
+		vmcs_write(GUEST_PENDING_DEBUG, 0);
 		vmcs_write(GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI);
 		return;
 	}
@@ -766,8 +777,7 @@ const struct virt_ops vmx_ops = {
 	.vcpu_create_dom0 = vmx_vcpu_create_dom0,
 	.vcpu_create_guest = vmx_guest_create,
 	.vcpu_destroy = vmx_vcpu_destroy,
-	.switch_in = vmx_switch_in,
-	.switch_out = vmx_switch_out,
+	.switch_worlds = vmx_switch_worlds,
 	.load = vmx_load,
 	.store = vmx_store,
 	.debugctl = vmx_debugctl,

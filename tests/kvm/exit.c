@@ -370,6 +370,10 @@ static void test_mmio_fetch(int argument)
 GUEST(flags, 64,
       "sti; out %al, $0x10; cli; out %al, $0x10; mov $5, %eax; mov %rax, %cr8; out %al, $0x10; "
       "hlt");
+GUEST(registers, 64,
+      "out %eax, $0x10; mov $5, %al; mov %rax, %cr8; sti; nop; nop; in $0x11, %al; cli\n"
+      "mov %ebx, (%rdi); mov (%rdi), %edx; hlt; mov %ebx, %eax; out %eax, $0x10\n"
+      "hlt");
 GUEST(hypercall, 64, "mov $0x7777, %eax; vmmcall; out %eax, $0x10; hlt");
 GUEST(syscall_32, 32, "syscall; hlt; hlt; mov %ecx, %eax; out %eax, $0x10; ud2");
 GUEST(loads, 64, "1: mov (%rsi), %eax; out %eax, $0x10; incl (%rsi); jmp 1b");
@@ -395,6 +399,63 @@ static void test_page_fields(int argument)
 	EXPECT(run->cr8, 5);
 }
 
+static void set_rbx(uint64_t rbx)
+{
+	struct kvm_regs regs = vm_regs(&vm, 0);
+
+	regs.rbx = rbx;
+	vm_set_regs(&vm, 0, &regs);
+}
+
+/* KVM_GET_REGS and KVM_GET_SREGS say what the page says. */
+static void agree(bool interrupts, uint64_t cr8, uint64_t rbx)
+{
+	const struct kvm_run *run = vm.vcpu[0].run;
+	struct kvm_regs regs = vm_regs(&vm, 0);
+	struct kvm_sregs sregs = vm_sregs(&vm, 0);
+
+	EXPECT(regs.rflags >> 9 & 1, interrupts);
+	EXPECT(run->if_flag, interrupts);
+	EXPECT(sregs.cr8, cr8);
+	EXPECT(run->cr8, cr8);
+	EXPECT(run->apic_base, sregs.apic_base);
+	EXPECT(regs.rbx, rbx);
+}
+
+/* What is set at an exit is there afterwards; but Linux forgets a read that waits for its data.
+ */
+static void test_registers(int argument)
+{
+	(void)argument;
+	vm_create(&vm);
+	vm_load(&vm, 0, &registers, LONG);
+	set_rbx(0x10);
+	vm_out(&vm, 0, PORT);
+	agree(false, 0, 0x10);
+	set_rbx(0x11);
+	expect_io(KVM_EXIT_IO_IN, 0x11, 1, 0x77);
+	agree(true, 5, 0x11);
+	EXPECT(vm_regs(&vm, 0).rip, CODE + 11);
+	set_rbx(0x12);
+	EXPECT(memcmp(vm_mmio(&vm, 0, MMIO, 4, true), "\x12\0\0\0", 4), 0);
+	agree(false, 5, 0x12);
+	EXPECT(vm_regs(&vm, 0).rip, CODE + 16);
+	set_rbx(0x13);
+	memcpy(vm_mmio(&vm, 0, MMIO, 4, false), "\x78\x56\x34\x12", 4);
+	agree(false, 5, 0x13);
+	vm_run(&vm, 0, KVM_EXIT_HLT);
+	agree(false, 5, 0x13);
+	EXPECT(vm_regs(&vm, 0).rip, CODE + 19);
+	EXPECT(vm_regs(&vm, 0).rdx, 0x12345678);
+	EXPECT(vm_regs(&vm, 0).rax & 0xff, 0x77);
+	set_rbx(0x14);
+	vm.vcpu[0].run->immediate_exit = 1;
+	EXPECT(failure(ioctl(vm.vcpu[0].fd, KVM_RUN, 0)), EINTR);
+	vm.vcpu[0].run->immediate_exit = 0;
+	agree(false, 5, 0x14);
+	EXPECT(vm_out(&vm, 0, PORT), 0x14);
+}
+
 static void test_hypercall(int argument)
 {
 	(void)argument;
@@ -404,7 +465,8 @@ static void test_hypercall(int argument)
 	vm_run(&vm, 0, KVM_EXIT_HLT);
 }
 
-/* Intel's CPUs have it in 64-bit code only; a guest whose CPUID says AMD may use it all the same. */
+/* Intel's CPUs have it in 64-bit code only; a guest whose CPUID says AMD may use it all the
+ * same. */
 static void test_syscall_32(int argument)
 {
 	struct kvm_cpuid2 *list;
@@ -483,6 +545,7 @@ const struct test exit_tests[] = {
     TEST("exit: MMIO by LOCK CMPXCHG", test_mmio_locked),
     TEST("exit: code in MMIO space is an emulation error", test_mmio_fetch),
     TEST("exit: fields of kvm_run", test_page_fields),
+    TEST("exit: registers, and fields of kvm_run, at each exit", test_registers),
     TEST("exit: an unknown hypercall returns to the guest", test_hypercall),
     TEST("exit: SYSCALL in 32-bit code, with AMD's CPUID", test_syscall_32),
     TEST("exit: client and guest see each other's writes", test_memory_between),

@@ -90,11 +90,12 @@ static bool append(struct kvm_coalesced_mmio_ring *ring, const struct kvm_coales
 bool coalesced_write(struct vm *vm, bool pio, uint64_t address, unsigned size, uint64_t value)
 {
 	struct coalesced *c = vm->coalesced;
-	struct kvm_coalesced_mmio entry = {.phys_addr = address, .len = size, .pio = pio};
+	struct kvm_coalesced_mmio entry;
 	bool taken;
 
 	if (!__atomic_load_n(&c->count, __ATOMIC_ACQUIRE) || size > sizeof(entry.data))
 		return false;
+	entry = (struct kvm_coalesced_mmio){.phys_addr = address, .len = size, .pio = pio};
 	memcpy(entry.data, &value, size);
 	pthread_mutex_lock(&c->lock);
 	taken = in_a_zone(c, pio, address, size) && append(c->ring, &entry);

@@ -40,7 +40,7 @@ static int apic_effect(struct vcpu *vcpu, uint64_t kind, uint64_t value)
 		return to_client(vcpu, KVM_EXIT_IOAPIC_EOI);
 	case LUV_APIC_TIMER:
 		__atomic_store_n(&vcpu->deadline, value, __ATOMIC_RELAXED);
-		timer_arm(vcpu, value, vcpu->page->msr[LUV_MSR_TSC_OFFSET]);
+		timer_arm(vcpu, value, vcpu_tsc_offset(vcpu));
 		return RUN_AGAIN;
 	case LUV_APIC_KICK:
 		vm_nudge(vcpu->vm, value & ~(1ull << vcpu->index));
@@ -53,7 +53,7 @@ static int apic_effect(struct vcpu *vcpu, uint64_t kind, uint64_t value)
 /* The xAPIC page. False: the address is another's. */
 static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
 {
-	uint64_t base = vcpu->page->msr[LUV_MSR_APIC_BASE];
+	uint64_t base = vcpu_apic_base(vcpu);
 	struct luv_lapic_access request = {
 	    .index = vcpu->index,
 	    .offset = access->gpa & 0xfff,
@@ -77,6 +77,7 @@ static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
 		memcpy(access->data, &wide, sizeof(access->data));
 	} else if (request.offset == APIC_TPR) {
 		vcpu->page->valid &= ~LUV_GROUP_CONTROL; /* CR8 follows */
+		state_need(vcpu, LUV_GROUP_CONTROL);
 	}
 	vcpu->apic_exit = apic_effect(vcpu, request.kind, request.effect);
 	return true;
@@ -111,7 +112,7 @@ static bool emulate_access_mmio(void *context, struct emulate_access *access)
 /* True: one access to a port was answered here. */
 static bool port(struct vm *vm, uint16_t number, unsigned size, bool write, uint32_t *value)
 {
-	if (irqchip_pio(vm, number, size, write, value))
+	if (vm->mode == IRQCHIP_FULL && irqchip_pio(vm, number, size, write, value))
 		return true;
 	return write && (ioeventfd_pio(vm, number, size, *value) ||
 			 coalesced_write(vm, true, number, size, *value));
@@ -337,6 +338,7 @@ static int mmio_exit(struct vcpu *vcpu)
 	const struct luv_exit_record *exit = &vcpu->page->exit;
 	int result;
 
+	state_need(vcpu, LUV_GROUP_EVENTS);
 	memory_lock(vcpu->vm);
 	if (memory_has(vcpu->vm, exit->mmio.gpa, exit->mmio.write)) {
 		memory_unlock(vcpu->vm);
@@ -368,6 +370,21 @@ static int msr_exit(struct vcpu *vcpu)
 	return RUN_AGAIN;
 }
 
+/* What is pinned when the hypervisor looks is what counts: a slot that has changed by then
+ * makes it ask again. */
+static int pin_exit(struct vcpu *vcpu)
+{
+	struct luv_exit_record *exit = &vcpu->page->exit;
+	uintptr_t begin, end;
+	int result = memory_pin(vcpu->vm, (uintptr_t)exit->pin.address, &begin, &end);
+
+	if (result < 0)
+		return result;
+	exit->pin.begin = begin;
+	exit->pin.end = end;
+	return RUN_AGAIN;
+}
+
 static int window_exit(struct vcpu *vcpu)
 {
 	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
@@ -381,7 +398,7 @@ static int cr8_exit(struct vcpu *vcpu)
 {
 	uint64_t before = vcpu->cr8;
 
-	vcpu->cr8 = vcpu->page->cr8;
+	vcpu->cr8 = vcpu_cr8(vcpu);
 	return vcpu->cr8 < before ? to_client(vcpu, KVM_EXIT_SET_TPR) : RUN_AGAIN;
 }
 
@@ -426,6 +443,8 @@ int exit_handle(struct vcpu *vcpu)
 		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
 	case LUV_RUN_CR8:
 		return cr8_exit(vcpu);
+	case LUV_RUN_PIN:
+		return pin_exit(vcpu);
 	case LUV_RUN_NO_MEMORY:
 		return -ENOMEM;
 	case LUV_RUN_NOTHING:

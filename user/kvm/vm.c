@@ -218,10 +218,10 @@ int vm_send(struct vm *vm, struct luv_interrupt *message)
 	if (result < 0 || handle < 0)
 		return result;
 	vm_nudge(vm, message->kick);
-	return __builtin_popcountll(message->kick);
+	return result;
 }
 
 uint64_t vcpu_tsc(struct vcpu *vcpu)
 {
-	return __builtin_ia32_rdtsc() + vcpu->page->msr[LUV_MSR_TSC_OFFSET];
+	return __builtin_ia32_rdtsc() + vcpu_tsc_offset(vcpu);
 }
