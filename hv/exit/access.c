@@ -78,16 +78,16 @@ static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *resu
 
 bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size, struct code_entry *leaf)
 {
+	struct code_entry entries[5]; /* a table of each level */
+	struct trail trail = {entries, entries + ARRAY_SIZE(entries)};
 	struct walk_result result;
-	struct code_page trail;
 
-	trail.end = trail.entry;
 	if (!walk(vcpu, at, (u32)(WALK_USER | (write ? WALK_WRITE : 0)), &result, leaf ? &trail : NULL))
 		return false;
 	*address = result.address;
 	*page_size = result.page_size;
 	if (leaf)
-		*leaf = vcpu->control.efer & EFER_LMA ? trail.end[-1] : (struct code_entry){0};
+		*leaf = vcpu->control.efer & EFER_LMA ? trail.next[-1] : (struct code_entry){0};
 	return true;
 }
 
