@@ -476,7 +476,6 @@ void svm_exited(struct vcpu *vcpu);
 void svm_exited(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vendor;
-	struct vcpu_exit *exit = &vcpu->exit;
 	u32 found = look_up(vmcb->exit_code), reason = (found & ~MORE) ^ LUV_EXIT_OTHER;
 
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
@@ -491,13 +490,13 @@ void svm_exited(struct vcpu *vcpu)
 	vcpu->valid = VCPU_NEAR;
 	vmcb->tlb_control = VMCB_TLB_KEEP;
 	vmcb->clean = VMCB_CLEAN_ALL;
-	exit->reason = reason;
-	exit->code = vmcb->exit_code;
-	exit->info = vmcb->exit_info_1;
+	vcpu->exit.reason = reason;
+	vcpu->exit.code = vmcb->exit_code;
+	vcpu->exit.info = vmcb->exit_info_1;
 	/* Zero without NRIP save; never more than 15 with it. */
-	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
+	vcpu->exit.length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
 	if (reason == LUV_EXIT_IO)
-		decode_io(vmcb, exit);
+		decode_io(vmcb, &vcpu->exit);
 	if (found & MORE || vmcb->exit_int_info & EVENT_VALID)
 		decode_more(vcpu, vmcb);
 	else
