@@ -237,7 +237,7 @@ bool guest_apic_store(struct vcpu *vcpu)
 /* --- delivery ------------------------------------------------------------------------------- */
 
 /* SDM 3A 10.4.7.3: the boot CPU starts at the reset vector, the others wait for STARTUP. */
-static void take_init(struct vcpu *vcpu)
+static COLD void take_init(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
@@ -250,7 +250,7 @@ static void take_init(struct vcpu *vcpu)
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
-static void take_arrived(struct vcpu *vcpu)
+static COLD void take_arrived(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	u32 arrived = __atomic_exchange_n(&guest->arrived, 0, __ATOMIC_ACQUIRE);

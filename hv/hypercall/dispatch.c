@@ -15,20 +15,10 @@ struct call {
 	bool needs_session;
 };
 
-static s64 call_session_open(struct vcpu *vcpu, const u64 argument[3])
-{
-	return session_open(vcpu, argument);
-}
-
-static s64 call_session_close(struct vcpu *vcpu, const u64 argument[3])
-{
-	return session_close(vcpu, argument[0]);
-}
-
 static const struct call calls[LUV_CALL_COUNT] = {
 	[LUV_CALL_QUERY] = {call_query, false},
-	[LUV_CALL_SESSION_OPEN] = {call_session_open, false},
-	[LUV_CALL_SESSION_CLOSE] = {call_session_close, false},
+	[LUV_CALL_SESSION_OPEN] = {session_open, false},
+	[LUV_CALL_SESSION_CLOSE] = {session_close, false},
 	[LUV_CALL_LOG_READ] = {call_log_read, true},
 	[LUV_CALL_CPU_STATISTICS] = {call_cpu_statistics, true},
 	[LUV_CALL_DEBUG_CRASH] = {call_debug_crash, true},
@@ -74,7 +64,7 @@ void hypercall_exit(struct vcpu *vcpu)
 	u64 argument[3] = {vcpu->gpr[GPR_RDI], vcpu->gpr[GPR_RSI], vcpu->gpr[GPR_RDX]};
 	s64 result;
 
-	if (!instruction_measure(vcpu, OPCODE_VMMCALL))
+	if (!instruction_known(vcpu, OPCODE_VMMCALL))
 		return;
 	if (!vcpu->code64)
 		narrow(&number, argument);

@@ -81,7 +81,7 @@ static inline s64 take_requests(struct vcpu *vcpu)
 	return result;
 }
 
-static void give(struct vcpu *vcpu)
+static inline void give(struct vcpu *vcpu)
 {
 	struct luv_vcpu_page *page = vcpu->guest->page;
 	u64 wanted = __atomic_load_n(&page->wanted, __ATOMIC_RELAXED);

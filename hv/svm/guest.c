@@ -44,7 +44,7 @@ static bool clears_buffers; /* likewise */
 static u8 guest_msrpm[MSRPM_SIZE] ALIGNED(4096);
 static u8 guest_iopm[3 * PAGE_SIZE] ALIGNED(4096); /* APM 2 15.10.1 */
 
-void svm_guest_init(void)
+COLD void svm_guest_init(void)
 {
 	asid_count = cpuid(0x8000000a, 0).ebx;
 	clears_buffers = world_mitigations() & LUV_MITIGATION_VERW;
@@ -54,7 +54,7 @@ void svm_guest_init(void)
 		msrpm_pass(guest_msrpm, switched_msrs[i]);
 }
 
-bool svm_guest_create(struct vcpu *vcpu)
+COLD bool svm_guest_create(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = page_alloc();
 

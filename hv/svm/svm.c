@@ -59,7 +59,7 @@ static bool has_svm(void)
 }
 
 /* Also AMD's CPUs without SVM, so that probe can say what is missing. */
-static bool svm_ident(void)
+static COLD bool svm_ident(void)
 {
 	struct cpuid id = cpuid(0, 0);
 
@@ -67,7 +67,7 @@ static bool svm_ident(void)
 	return has_svm() || (id.ebx == 0x68747541 && id.edx == 0x69746e65 && id.ecx == 0x444d4163);
 }
 
-static const char *svm_probe(void)
+static COLD const char *svm_probe(void)
 {
 	if (!has_svm())
 		return "this CPU has no AMD-V (SVM), or it is switched off: look for \"SVM\" or "
@@ -110,7 +110,7 @@ static void intercept_msr(u32 msr, bool read, bool write)
 	msrpm_intercept(dom0_msrpm, msr, read, write);
 }
 
-static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
+static COLD bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vendor ? vcpu->vendor : page_alloc();
 
@@ -188,20 +188,15 @@ static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
 	s->idt_limit = vmcb->idtr.limit;
 }
 
+/* All but PAT lie in the same order there. */
+#define MSR_WORDS (offsetof(struct vcpu_msrs, pat) / sizeof(u64))
+_Static_assert(offsetof(struct vmcb, cr2) - offsetof(struct vmcb, star) == MSR_WORDS * sizeof(u64), "MSRs");
+
 static void load_msrs(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	refresh(vcpu, vmcb);
-	vcpu->msrs = (struct vcpu_msrs){
-		.star = vmcb->star,
-		.lstar = vmcb->lstar,
-		.cstar = vmcb->cstar,
-		.sfmask = vmcb->sfmask,
-		.kernel_gs_base = vmcb->kernel_gs_base,
-		.sysenter_cs = vmcb->sysenter_cs,
-		.sysenter_esp = vmcb->sysenter_esp,
-		.sysenter_eip = vmcb->sysenter_eip,
-		.pat = vmcb->g_pat,
-	};
+	copy_words(&vcpu->msrs.star, &vmcb->star, MSR_WORDS);
+	vcpu->msrs.pat = vmcb->g_pat;
 }
 
 static void load_control(struct vcpu *vcpu, const struct vmcb *vmcb)
@@ -271,18 +266,9 @@ static void store_segments(const struct vcpu *vcpu, struct vmcb *vmcb)
 /* Guests only: dom0's MSRs are its own business. */
 static void store_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	const struct vcpu_msrs *m = &vcpu->msrs;
-
 	refresh(vcpu, vmcb);
-	vmcb->star = m->star;
-	vmcb->lstar = m->lstar;
-	vmcb->cstar = m->cstar;
-	vmcb->sfmask = m->sfmask;
-	vmcb->kernel_gs_base = m->kernel_gs_base;
-	vmcb->sysenter_cs = m->sysenter_cs;
-	vmcb->sysenter_esp = m->sysenter_esp;
-	vmcb->sysenter_eip = m->sysenter_eip;
-	vmcb->g_pat = m->pat;
+	copy_words(&vmcb->star, &vcpu->msrs.star, MSR_WORDS);
+	vmcb->g_pat = vcpu->msrs.pat;
 	vmcb->tsc_offset = vcpu->guest->tsc_offset;
 	if (vcpu->active)
 		vmload(vmcb);
@@ -540,7 +526,7 @@ static void svm_msr_write_exits(u32 msr, bool exits)
 	msrpm_intercept(dom0_msrpm, msr, false, exits);
 }
 
-static void svm_take_init(void)
+static COLD void svm_take_init(void)
 {
 	u64 vm_cr = rdmsr(MSR_VM_CR);
 

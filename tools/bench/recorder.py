@@ -18,6 +18,7 @@ import turns
 
 LOG_BYTES = 20 << 20
 BOOT_SECONDS = 300
+TRIES = 10
 
 
 class Monitor:
@@ -118,20 +119,22 @@ def trace(files, system, rows):
         try:
             for number, row in enumerate(rows, 1):
                 wait_for(lambda: spinning(recorder.said(), number), BOOT_SECONDS, f"@spinning of {row}")
-                time.sleep(0.5)  # until it is warm
-                log = Path(folder, "log")
-                recorder.record(log)
-                found[row] = turn_of(files, row, recorder.said(), list(turns.qemu_steps(log, texts)), hypervisor)
-                log.unlink()
+                found[row] = turn_of(files, row, recorder, Path(folder, "log"), texts, hypervisor)
                 recorder.next()
         finally:
             recorder.end()
     return found
 
 
-def turn_of(files, row, serial, steps, hypervisor):
-    turns.name_steps(steps, hypervisor, turns.Programs(files, row, serial))
-    turn = turns.shortest_turn(steps)
-    if not turn:
-        raise image.Failure(f"{row}: no round trip in the trace")
-    return turn
+def turn_of(files, row, recorder, log, texts, hypervisor):
+    """Where the host is slow, the first look comes before the first turns."""
+    for _ in range(TRIES):
+        time.sleep(0.5)  # until it is warm
+        recorder.record(log)
+        steps = list(turns.qemu_steps(log, texts))
+        log.unlink()
+        turns.name_steps(steps, hypervisor, turns.Programs(files, row, recorder.said()))
+        if turn := turns.shortest_turn(steps):
+            return turn
+        recorder.monitor.human("cont")
+    raise image.Failure(f"{row}: no round trip in the trace")
