@@ -604,6 +604,9 @@ static u32 hand_on(struct vcpu *vcpu)
 
 	if (x->event & EVENT_VALID || !pending)
 		return pending;
+	/* One that waits for STARTUP takes neither, and no entry that injects (SDM 3C 27.3.1.5). */
+	if (__atomic_load_n(&vcpu->cpu->state, __ATOMIC_RELAXED) == CPU_WAITING)
+		return __atomic_and_fetch(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	vmx_inject(vcpu, one == CPU_PENDING_MC ? &mc : &nmi);
 	return __atomic_and_fetch(&vcpu->cpu->pending, ~one, __ATOMIC_RELAXED);
 }

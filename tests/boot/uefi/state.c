@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Starts luvalley.efi with next=firmware, which comes back in guest mode, or where it cannot run, outside; and compares what the CPU was
- * before with what it is then. TAP on COM1, then power-off.
+ * before with what it is then. TAP on COM1, then power-off. With a file \locked VT-x is switched off before (SDM 3C 24.7).
  */
 #include "boot/uefi/program.h"
 
@@ -227,7 +227,10 @@ static void test_cpus(void)
 efi_status run(efi_handle self, const struct efi_loaded_image *image)
 {
 	u64 reserved = reserved_pages();
+	struct efi_file *volume = open_volume(image);
 
+	if (volume && file_exists(volume, "\\locked"))
+		wrmsr(MSR_FEATURE_CONTROL, FEATURE_CONTROL_LOCK);
 	print("\r\n1..13\r\n");
 	mark();
 	read_state(&before);
