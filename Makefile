@@ -29,7 +29,7 @@ WARN := -Wall -Wextra -Werror -Wmissing-prototypes -Wstrict-prototypes -Wshadow 
 
 # Root mode has all memory mapped, and any process can call: no indirect branch may be steered by what a
 # program left in the predictors.
-RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline,-mindirect-branch=thunk-inline \
+RETPOLINE := $(if $(findstring clang,$(CC)),-mretpoline,-mindirect-branch=thunk \
 	-mindirect-branch-register)
 
 # Padding between functions and before loops is 4 KiB of the image's budget.
@@ -50,9 +50,9 @@ LDS     := hv/boot/luvalley.lds
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
 HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
 	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c microcode.c msr.c mtrr.c port.c sleep.c) \
-	$(addprefix hv/hypercall/,inspect.c machine.c session.c) hv/vm/vm.c \
+	$(addprefix hv/hypercall/,inspect.c machine.c session.c) \
 	$(addprefix hv/mem/,host.c memmap.c mtrr.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
-	hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/dom0/cpuid.c hv/exit/mov.c
+	hv/vm/vm.c hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/exit/mov.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile

@@ -48,7 +48,7 @@ panic: action=fatal
 port_e9_hack: enabled=1
 com1: enabled=1, {com1}
 com2: enabled=1, mode=file, dev="{logs}/job.log"
-"""
+{more}"""
 
 # idle=halt: with all CPUs in MWAIT Bochs never goes on. reboot=pci: its keyboard controller's reset hangs in
 # the BIOS.
@@ -166,10 +166,14 @@ class Bochs:
         if arguments.run is None:
             self.listener = socket.create_server(("127.0.0.1", 0))
             com1 = f"mode=socket-client, dev=127.0.0.1:{self.listener.getsockname()[1]}"
+        # Each XCHG BX,BX stops the machine, and the next command runs.
+        more = "magic_break: enabled=1\n" if arguments.debugger else ""
         (logs / "bochsrc").write_text(CONFIGURATION.format(
             bios=BIOS if arguments.firmware == "bios" else OVMF, vga_bios=VGA_BIOS, model=model, cpus=arguments.smp, ips=IPS,
-            megabytes=megabytes(arguments.mem), time=int(time.time()), disk=disk, job=disks[1], chain=chain, logs=logs, com1=com1))
-        (logs / "commands").write_text("c\n")  # Debian's Bochs begins in its debugger
+            megabytes=megabytes(arguments.mem), time=int(time.time()), disk=disk, job=disks[1], chain=chain, logs=logs,
+            com1=com1, more=more))
+        # Debian's Bochs begins in its debugger.
+        (logs / "commands").write_text(arguments.debugger.read_text() if arguments.debugger else "c\n")
         self.deadline = time.monotonic() + arguments.timeout if arguments.timeout else None
 
     def start(self):
@@ -188,7 +192,8 @@ class Bochs:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def runs(self):
-        self.copy_log()
+        if not self.arguments.debugger:  # which may say very much
+            self.copy_log()
         return self.process.poll() is None
 
     def listen(self, seconds, *others):

@@ -28,7 +28,7 @@ static struct crash_hooks hooks;
 static char previous[CRASH_TEXT_MAX];
 static size_t previous_length;
 
-static u64 crashed_cpu; /* cpu_key() of the first CPU that crashed; 0: none */
+u64 crashed_cpu; /* cpu_key() */
 static u32 depth;	/* how often that CPU has crashed; only it looks */
 static char line[LOG_LINE_MAX];
 
@@ -129,11 +129,6 @@ const char *crash_previous(size_t *length)
 void crash_set_hooks(const struct crash_hooks *new_hooks)
 {
 	hooks = *new_hooks;
-}
-
-bool crash_happened(void)
-{
-	return __atomic_load_n(&crashed_cpu, __ATOMIC_ACQUIRE) != 0;
 }
 
 static void print_args(const char *format, va_list args)

@@ -61,7 +61,12 @@ struct crash_hooks {
 };
 void crash_set_hooks(const struct crash_hooks *hooks);
 
+extern u64 crashed_cpu; /* atomic: names the first CPU that crashed; 0: none */
+
 /* True once a CPU has crashed: the others stop at their next exit (exit/run.c). */
-bool crash_happened(void);
+static inline bool crash_happened(void)
+{
+	return __atomic_load_n(&crashed_cpu, __ATOMIC_ACQUIRE) != 0;
+}
 
 #endif

@@ -26,8 +26,8 @@ enum cpu_state {
 struct exit_record {
 	u64 rip;
 	u64 info;
+	u64 code;   /* the vendor's */
 	u32 reason; /* enum luv_exit */
-	u32 code;   /* the vendor's */
 };
 
 #define EXIT_RECORDS 16
@@ -51,6 +51,8 @@ struct cpu {
 	hpa_t host_save;   /* the vendor's page: VM_HSAVE_PA, VMXON region; immutable */
 	struct vcpu *guest; /* the guest's vCPU that runs here now, or NULL */
 	void *fpu;	    /* a page: dom0's FPU while a guest runs */
+	u64 tag_generation; /* vm/tag.c; 0: no tag was given yet; no two CPUs ever have the same */
+	u32 next_tag;
 	u64 dom0_xcr0;
 	u64 dom0_dr[4];
 	struct dom0_msrs dom0_msrs;

@@ -74,7 +74,8 @@ struct cpuid_rule {
 	(RANGE(2, 0) | RANGE(11, 5) | B(13) | B(18) | B(20) | RANGE(31, 27))
 #define LEAF_80000021_ECX RANGE(2, 1) /* TSA_SQ_NO, TSA_L1_NO */
 
-static const struct cpuid_rule rules[] = {
+/* Ascending. */
+static const struct cpuid_rule basic[] = {
 	{0x00, 0x00, ANY, ALL, ALL, ALL, ALL},
 	{0x01, 0x01, ANY, ALL, ALL, LEAF_1_ECX, LEAF_1_EDX},
 	/* Caches, MONITOR, power, performance counters, topology. */
@@ -90,6 +91,7 @@ static const struct cpuid_rule rules[] = {
 	{0x1a, 0x1a, ANY, ALL, ALL, ALL, ALL},
 	{0x1c, 0x1f, ANY, ALL, ALL, ALL, ALL},
 	{0x24, 0x24, ANY, ALL, ALL, ALL, ALL},
+}, extended[] = {
 	{0x80000000, 0x80000000, ANY, ALL, ALL, ALL, ALL},
 	{0x80000001, 0x80000001, ANY, ALL, ALL, LEAF_80000001_ECX, LEAF_80000001_EDX},
 	/* Brand, caches, power. */
@@ -103,24 +105,32 @@ static const struct cpuid_rule rules[] = {
 	{0x80000026, 0x80000026, ANY, ALL, ALL, ALL, ALL},
 };
 
+static const struct cpuid_rule *find(u32 leaf, u32 subleaf)
+{
+	const struct cpuid_rule *rule = basic, *end = basic + ARRAY_SIZE(basic);
+
+	if (leaf >= 0x80000000) {
+		rule = extended;
+		end = extended + ARRAY_SIZE(extended);
+	}
+	while (rule < end && rule->last < leaf)
+		rule++;
+	for (; rule < end && rule->first <= leaf; rule++) {
+		if (rule->subleaf == ANY || rule->subleaf == subleaf)
+			return rule;
+	}
+	return NULL;
+}
+
 static struct cpuid filtered(u32 leaf, u32 subleaf)
 {
+	const struct cpuid_rule *rule = find(leaf, subleaf);
 	struct cpuid r;
 
-	for (u32 i = 0; i < ARRAY_SIZE(rules); i++) {
-		const struct cpuid_rule *rule = &rules[i];
-
-		if (leaf < rule->first || leaf > rule->last ||
-		    (rule->subleaf != ANY && rule->subleaf != subleaf))
-			continue;
-		r = cpuid(leaf, subleaf);
-		r.eax &= rule->eax;
-		r.ebx &= rule->ebx;
-		r.ecx &= rule->ecx;
-		r.edx &= rule->edx;
-		return r;
-	}
-	return (struct cpuid){0};
+	if (!rule)
+		return (struct cpuid){0};
+	r = cpuid(leaf, subleaf);
+	return (struct cpuid){r.eax & rule->eax, r.ebx & rule->ebx, r.ecx & rule->ecx, r.edx & rule->edx};
 }
 
 static u32 signature_word(u32 index)
@@ -158,11 +168,12 @@ void dom0_cpuid_exit(struct vcpu *vcpu)
 	u32 leaf = (u32)vcpu->gpr[GPR_RAX], subleaf = (u32)vcpu->gpr[GPR_RCX];
 	struct cpuid r;
 
-	if (!instruction_measure(vcpu, OPCODE_CPUID))
+	if (!instruction_known(vcpu, OPCODE_CPUID))
 		return;
 	r = leaf >> 8 == LUV_CPUID_BASE >> 8 ? ours(leaf) : filtered(leaf, subleaf);
-	vcpu_need(vcpu, VCPU_CONTROL);
-	vcpu->ops->cpuid(leaf, subleaf, &r);
+	vcpu_need(vcpu, VCPU_NEAR);
+	if (vcpu->ops->cpuid)
+		vcpu->ops->cpuid(leaf, subleaf, &r);
 	if (leaf == 1)
 		r.ecx = mirror(r.ecx, BIT(27), vcpu->control.cr4, CR4_OSXSAVE);
 	if (leaf == 7 && subleaf == 0)

@@ -83,9 +83,7 @@ static void abandon_guest(struct cpu *cpu)
 		return;
 	guest->active = false;
 	world_abandon(cpu->vcpu);
-	vm_run_end(guest->guest->vm);
 	vm_vcpu_release(guest);
-	vm_put(guest->guest->vm);
 }
 
 /* A CPU that cannot run us stays CPU_ABSENT: dom0's INIT and STARTUP never reach it. */

@@ -145,6 +145,15 @@ static bool write_x2apic_icr(struct vcpu *vcpu, u32 msr, u64 value)
 	return dom0_apic_write_icr64(vcpu, value);
 }
 
+/* vm/world.c knows it without reading it. */
+static bool write_tsc_aux(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	if (!wrmsr_safe(msr, value))
+		return false;
+	vcpu->cpu->dom0_msrs.tsc_aux = rdmsr(msr);
+	return true;
+}
+
 /* "VMX disabled and locked by the firmware" (SDM 3C 24.7). */
 static bool read_feature_control(struct vcpu *vcpu, u32 msr, u64 *value)
 {
@@ -170,6 +179,7 @@ static const struct msr_rule rules[] = {
 	{SVM, MSR_SVM_KEY, MSR_SVM_KEY, read_zero, write_refused},
 	{BOTH, MSR_APIC_BASE, MSR_APIC_BASE, NULL, write_apic_base},
 	{BOTH, MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, write_x2apic_icr},
+	{BOTH, MSR_TSC_AUX, MSR_TSC_AUX, NULL, write_tsc_aux},
 	{SVM, MSR_TSC_RATIO, MSR_TSC_RATIO, NULL, write_refused},
 	{SVM, MSR_SYSCFG, MSR_SYSCFG, NULL, write_syscfg},
 	{SVM, MSR_HWCR, MSR_HWCR, NULL, write_hwcr},
@@ -243,7 +253,7 @@ void dom0_msr_exit(struct vcpu *vcpu)
 	const struct msr_rule *rule = find(vcpu->ops->vendor, msr);
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
+	if (!instruction_known(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
 		return;
 	if (write)
 		done = rule->write && rule->write(vcpu, msr, value);

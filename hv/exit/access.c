@@ -12,10 +12,15 @@
 
 #define ENTRY_PRESENT BIT(0) /* APM 2 5.4.1 */
 
+/* Where entries are noted. */
+struct trail {
+	struct code_entry *next, *end;
+};
+
 struct memory {
 	struct walk_memory walk; /* first */
 	struct vcpu *vcpu;
-	struct code_page *trail; /* where entries are noted; NULL: nowhere */
+	struct trail *trail; /* or NULL */
 };
 
 /* A guest's memory is what its nested tables map: dom0's RAM, checked when it was mapped. */
@@ -34,15 +39,15 @@ static bool read_entry(const struct walk_memory *walk_memory, gpa_t address, uns
 {
 	const struct memory *memory = (const struct memory *)walk_memory;
 	struct vcpu *vcpu = memory->vcpu;
-	struct code_page *trail = memory->trail;
+	struct trail *trail = memory->trail;
 	const void *at = vcpu->guest ? guest_memory(vcpu, address, size) : ram_dom0(address, size);
 
 	if (!at)
 		return false;
 	*entry = size == 4 ? __atomic_load_n((const u32 *)at, __ATOMIC_RELAXED)
 			   : __atomic_load_n((const u64 *)at, __ATOMIC_RELAXED);
-	if (trail && trail->end < trail->entry + ARRAY_SIZE(trail->entry))
-		*trail->end++ = (struct code_entry){at, *entry};
+	if (trail && trail->next < trail->end)
+		*trail->next++ = (struct code_entry){at, *entry};
 	return true;
 }
 
@@ -55,7 +60,7 @@ static u8 physical_bits(void)
 	return bits;
 }
 
-static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *result, struct code_page *trail)
+static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *result, struct trail *trail)
 {
 	const struct memory memory = {{read_entry}, vcpu, trail};
 	struct walk_cpu cpu;
@@ -71,15 +76,32 @@ static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *resu
 	return walk_gva(&memory.walk, &cpu, at, need, result) == WALK_OK;
 }
 
-bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size)
+bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size, struct code_entry *leaf)
 {
+	struct code_entry entries[5]; /* a table of each level */
+	struct trail trail = {entries, entries + ARRAY_SIZE(entries)};
 	struct walk_result result;
 
-	if (!walk(vcpu, at, (u32)(WALK_USER | (write ? WALK_WRITE : 0)), &result, NULL))
+	if (!walk(vcpu, at, (u32)(WALK_USER | (write ? WALK_WRITE : 0)), &result, leaf ? &trail : NULL))
 		return false;
 	*address = result.address;
 	*page_size = result.page_size;
+	if (leaf)
+		*leaf = vcpu->control.efer & EFER_LMA ? trail.next[-1] : (struct code_entry){0};
 	return true;
+}
+
+/* They are in the same table as the leaf that the walk has checked: what is like it needs no other check. */
+void user_pages_near(const struct code_entry *leaf, gva_t at, u64 frames[NEAR_PAGES])
+{
+	const u64 *table = leaf->at - at.addr / PAGE_SIZE % NEAR_PAGES;
+	const u64 address = (BIT(physical_bits()) - 1) & ~(PAGE_SIZE - 1);
+
+	for (u32 i = 0; i < NEAR_PAGES; i++) {
+		u64 entry = __atomic_load_n(&table[i], __ATOMIC_RELAXED), frame = entry & address;
+
+		frames[i] = (entry ^ leaf->value) & ~address || !ram_is_dom0(frame, PAGE_SIZE) ? 0 : frame;
+	}
 }
 
 const void *dom0_linear(struct vcpu *vcpu, gva_t at, u64 size)
@@ -156,59 +178,43 @@ static gva_t instruction_address(struct vcpu *vcpu)
 	return gva((u32)(vcpu->segments.seg[SEG_CS].base + vcpu->rip));
 }
 
-static u64 flushes(const struct vcpu *vcpu)
+static bool long_mode(struct vcpu *vcpu)
 {
-	return vcpu->guest ? vcpu->guest->vm->flushes : 0;
-}
-
-/* From the root on: an entry that is the same leads to the same next one. */
-static bool code_page_is(struct vcpu *vcpu, const struct code_page *known, u64 page)
-{
-	const struct vcpu_control *c = &vcpu->control;
-
+	if (vcpu->code64)
+		return true;
 	vcpu_need(vcpu, VCPU_CONTROL);
-	if (!known->code || known->page != page || known->cr3 != c->cr3 || known->cr0 != c->cr0 ||
-	    known->cr4 != c->cr4 || known->efer != c->efer || known->flushes != flushes(vcpu))
-		return false;
-	for (const struct code_entry *e = known->entry; e < known->end; e++)
-		if (__atomic_load_n(e->at, __ATOMIC_RELAXED) != e->value)
-			return false;
-	return true;
+	return vcpu->control.efer & EFER_LMA;
 }
 
-static NOINLINE const u8 *find_code(struct vcpu *vcpu, struct code_page *known, gva_t at, u64 size)
+/* As code_known, after a walk; and remembers. */
+static const u8 *find_code(struct vcpu *vcpu, gva_t at, u64 size)
 {
+	static const u64 nothing;
+	struct code_page *known = &vcpu->code[CODE_PLACE(at.addr)];
+	struct trail trail = {known->entry, known->entry + ARRAY_SIZE(known->entry)};
 	u64 offset = at.addr % PAGE_SIZE;
 	struct walk_result result;
 	gpa_t page;
 
+	vcpu_need(vcpu, VCPU_CONTROL);
 	*known = (struct code_page){
 		.page = at.addr - offset,
-		.cr0 = vcpu->control.cr0,
 		.cr3 = vcpu->control.cr3,
 		.cr4 = vcpu->control.cr4,
-		.efer = vcpu->control.efer,
-		.flushes = flushes(vcpu),
-		.end = known->entry,
 	};
-	if (!walk(vcpu, at, WALK_EXEC, &result, known))
+	if (vcpu->guest)
+		*trail.next++ = (struct code_entry){&vcpu->guest->vm->flushes, vcpu->guest->vm->flushes};
+	if (!walk(vcpu, at, WALK_EXEC, &result, &trail))
 		return NULL;
+	while (trail.next < &known->entry[4])
+		*trail.next++ = (struct code_entry){&nothing, 0};
 	page = gpa(result.address.addr - offset);
 	/* Entries of 4 bytes are not worth it. */
-	if (known->efer & EFER_LMA)
+	if (vcpu->control.efer & EFER_LMA)
 		known->code = vcpu->guest ? guest_memory(vcpu, page, PAGE_SIZE) : ram_dom0(page, PAGE_SIZE);
 	if (known->code)
 		return known->code + offset;
 	return vcpu->guest ? guest_memory(vcpu, result.address, size) : ram_dom0_code(result.address, size);
-}
-
-/* The code at a linear address, as far as its page or `size` goes; NULL where it cannot be read. */
-static const u8 *code_at(struct vcpu *vcpu, gva_t at, u64 size)
-{
-	struct code_page *known = &vcpu->code[at.addr / PAGE_SIZE % CODE_PAGES];
-	u64 offset = at.addr % PAGE_SIZE;
-
-	return code_page_is(vcpu, known, at.addr - offset) ? known->code + offset : find_code(vcpu, known, at, size);
 }
 
 unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)
@@ -216,10 +222,13 @@ unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)
 	gva_t at = instruction_address(vcpu);
 	unsigned count = 0;
 
+	vcpu_need(vcpu, VCPU_NEAR);
 	while (count < max) {
 		unsigned part = (unsigned)min_u64(max - count, PAGE_SIZE - at.addr % PAGE_SIZE);
-		const u8 *code = code_at(vcpu, at, part);
+		const u8 *code = long_mode(vcpu) ? code_known(vcpu, at.addr, part) : NULL;
 
+		if (!code)
+			code = find_code(vcpu, at, part);
 		if (!code)
 			break;
 		memcpy(bytes + count, code, part);
@@ -227,16 +236,4 @@ unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max)
 		at.addr += part;
 	}
 	return count;
-}
-
-bool code_peek(struct vcpu *vcpu, u32 *bytes)
-{
-	gva_t at = instruction_address(vcpu);
-	const u8 *code = NULL;
-
-	if (at.addr % PAGE_SIZE <= PAGE_SIZE - sizeof(*bytes))
-		code = code_at(vcpu, at, sizeof(*bytes));
-	if (code)
-		__builtin_memcpy(bytes, code, sizeof(*bytes));
-	return code;
 }

@@ -19,9 +19,18 @@
 bool user_read(struct vcpu *vcpu, gva_t from, void *to, u64 size);
 bool user_write(struct vcpu *vcpu, gva_t to, const void *from, u64 size);
 
-/* Where a user address of dom0's program leads: its page must be present, user, and for `write`
- * writable and dirty. False otherwise. */
-bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size);
+/*
+ * Where a user address of dom0's program leads: its page must be present, user, and for `write`
+ * writable and dirty. False otherwise. *leaf, unless NULL: the entry that maps it, where entries have 8 bytes.
+ */
+bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size, struct code_entry *leaf);
+
+/*
+ * In the same exit: the frames of the small pages in the aligned block around an address whose leaf is that of a small
+ * page, as far as their entries are like it; 0: not so.
+ */
+#define NEAR_PAGES 16
+void user_pages_near(const struct code_entry *leaf, gva_t at, u64 frames[NEAR_PAGES]);
 
 /*
  * dom0's memory at a linear address of its kernel's, where `size` bytes lie together in its RAM; else NULL. dom0 can
@@ -42,7 +51,32 @@ bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value);
  */
 unsigned code_fetch(struct vcpu *vcpu, u8 *bytes, unsigned max);
 
-/* The first four of them, the first the lowest; false also when they are not in one page. */
-bool code_peek(struct vcpu *vcpu, u32 *bytes);
+#define CODE_PLACE(at) ((at) / PAGE_SIZE % CODE_PAGES)
+
+static inline bool code_entry_is(const struct code_entry *entry)
+{
+	return __atomic_load_n(entry->at, __ATOMIC_RELAXED) == entry->value;
+}
+
+/*
+ * The code at an address of long mode's that lies in a page fetched from before, `size` bytes before its end; else NULL.
+ * From the root on: a table's entry that is the same leads to the same next one. Where VCPU_NEAR is valid.
+ */
+static inline const u8 *code_known(const struct vcpu *vcpu, u64 at, u64 size)
+{
+	const struct code_page *known = &vcpu->code[CODE_PLACE(at)];
+	const struct code_entry *entry = known->entry;
+	u64 offset = at - known->page;
+
+	if (offset > PAGE_SIZE - size || !known->code || known->cr3 != vcpu->control.cr3 ||
+	    known->cr4 != vcpu->control.cr4)
+		return NULL;
+	if (!code_entry_is(&entry[0]) || !code_entry_is(&entry[1]) || !code_entry_is(&entry[2]) ||
+	    !code_entry_is(&entry[3]))
+		return NULL;
+	if (entry[4].at && (!code_entry_is(&entry[4]) || (entry[5].at && !code_entry_is(&entry[5]))))
+		return NULL;
+	return known->code + offset;
+}
 
 #endif

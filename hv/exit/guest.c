@@ -15,10 +15,11 @@ struct luv_exit_record *guest_exit(struct vcpu *vcpu, u64 reason)
 	struct luv_exit_record *record = &vcpu->guest->page->exit;
 
 	vcpu->guest->leave = LEAVE_TO_CLIENT;
-	*record = (struct luv_exit_record){
-		.reason = reason,
-		.instruction_length = vcpu->exit.length,
-	};
+	record->reason = reason;
+	record->instruction_length = vcpu->exit.length;
+	/* As many as any reason has. */
+	for (u32 i = 0; i < 6; i++)
+		record->word[i] = 0;
 	return record;
 }
 
@@ -77,7 +78,7 @@ static void exception_exit(struct vcpu *vcpu)
 }
 
 /* Without decode assists the CPU does not report a string instruction's operand (APM 2 15.10.2). */
-static void find_string_operand(struct vcpu *vcpu)
+static COLD void find_string_operand(struct vcpu *vcpu)
 {
 	struct insn_prefixes prefixes;
 	u8 bytes[INSN_MAX], size = (u8)(2u << instruction_code_size(vcpu));
@@ -90,32 +91,35 @@ static void find_string_operand(struct vcpu *vcpu)
 		prefixes.segment == INSN_NO_SEGMENT ? (u8)SEG_DS : prefixes.segment;
 }
 
+/* The client moves the data. */
+static COLD void string_io(struct vcpu *vcpu, struct luv_exit_record *record)
+{
+	if (!vcpu->exit.io.address_size)
+		find_string_operand(vcpu);
+	record->io.flags |= LUV_IO_STRING | (vcpu->exit.io.rep ? LUV_IO_REP : 0);
+	record->io.segment = vcpu->exit.io.in ? SEG_ES : vcpu->exit.io.segment;
+	record->io.address_bits = vcpu->exit.io.address_size * 8;
+}
+
 static void io_exit(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	struct luv_exit_record *record = guest_exit(vcpu, LUV_RUN_IO);
-	const u64 mask = BIT(8 * vcpu->exit.io.size) - 1;
+	u8 size = vcpu->exit.io.size;
 
 	record->io.port = vcpu->exit.io.port;
-	record->io.size = vcpu->exit.io.size;
-	if (vcpu->exit.io.in)
-		record->io.flags |= LUV_IO_IN;
+	record->io.size = size;
+	record->io.flags = vcpu->exit.io.in ? LUV_IO_IN : 0;
 	if (vcpu->exit.io.string) {
-		if (!vcpu->exit.io.address_size)
-			find_string_operand(vcpu);
-		record->io.flags |= LUV_IO_STRING | (vcpu->exit.io.rep ? LUV_IO_REP : 0);
-		record->io.segment = vcpu->exit.io.in ? SEG_ES : vcpu->exit.io.segment;
-		record->io.address_bits = vcpu->exit.io.address_size * 8;
-		return;
-	}
-	if (vcpu->exit.io.in) {
+		string_io(vcpu, record);
+	} else if (vcpu->exit.io.in) {
 		guest->finish = FINISH_IN;
-		guest->finish_size = vcpu->exit.io.size;
+		guest->finish_size = size;
 		guest->finish_length = vcpu->exit.length;
-		return;
+	} else {
+		record->io.data = vcpu->gpr[GPR_RAX] & (BIT(8 * size) - 1);
+		instruction_retire(vcpu);
 	}
-	record->io.data = vcpu->gpr[GPR_RAX] & mask;
-	instruction_retire(vcpu);
 }
 
 static void finish_in(struct vcpu *vcpu, u64 value)
@@ -143,6 +147,9 @@ void guest_finish(struct vcpu *vcpu)
 	switch (finish) {
 	case FINISH_NOTHING:
 		return;
+	case FINISH_PIN:
+		guest_memory_pinned(vcpu);
+		return;
 	case FINISH_IN:
 		finish_in(vcpu, __atomic_load_n(&record->io.data, __ATOMIC_RELAXED));
 		break;
@@ -166,7 +173,7 @@ void guest_finish(struct vcpu *vcpu)
 
 static void hlt_exit(struct vcpu *vcpu)
 {
-	if (!instruction_measure(vcpu, OPCODE_HLT))
+	if (!instruction_known(vcpu, OPCODE_HLT))
 		return;
 	instruction_retire(vcpu);
 	if (vcpu->guest->leave != LEAVE_NOT)
@@ -181,7 +188,7 @@ static void hlt_exit(struct vcpu *vcpu)
 /* The guest's RIP stays on the instruction: its client decides. */
 static void call_exit(struct vcpu *vcpu)
 {
-	if (instruction_measure(vcpu, OPCODE_VMMCALL))
+	if (instruction_known(vcpu, OPCODE_VMMCALL))
 		guest_exit(vcpu, LUV_RUN_CALL);
 }
 
@@ -201,7 +208,7 @@ static void refused_exit(struct vcpu *vcpu)
 /* Caches are coherent with everything that a guest can reach: there is nothing to write back. */
 static void invd_exit(struct vcpu *vcpu)
 {
-	if (instruction_measure(vcpu, OPCODE_INVD) || instruction_measure(vcpu, OPCODE_WBINVD))
+	if (instruction_known(vcpu, OPCODE_INVD) || instruction_known(vcpu, OPCODE_WBINVD))
 		instruction_retire(vcpu);
 }
 
@@ -209,7 +216,7 @@ static void xsetbv_exit(struct vcpu *vcpu)
 {
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, OPCODE_XSETBV))
+	if (!instruction_known(vcpu, OPCODE_XSETBV))
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	if ((u32)vcpu->gpr[GPR_RCX] || vcpu->control.cpl || !xcr0_is_valid(value, world_xcr0())) {
@@ -234,7 +241,7 @@ static void window_exit(struct vcpu *vcpu)
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
-static void unknown_exit(struct vcpu *vcpu)
+static COLD void unknown_exit(struct vcpu *vcpu)
 {
 	bool failed = vcpu->exit.reason == LUV_EXIT_ENTRY_FAILED;
 	struct luv_exit_record *record =

@@ -13,7 +13,7 @@
 
 extern const struct exit_policy guest_policy;
 
-/* Ends the inner loop with a fresh record in the client's page, zeroed but for the reason. */
+/* Ends the inner loop with a fresh record in the client's page: its first six words are zero. */
 struct luv_exit_record *guest_exit(struct vcpu *vcpu, u64 reason);
 void guest_exit_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 
@@ -28,7 +28,7 @@ void guest_step_end(struct vcpu *vcpu);
 void guest_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 
 /* Takes an event from the client; it waits until the guest can take it. */
-void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event);
+void guest_queue_event(struct vcpu *vcpu, u64 event);
 
 /*
  * Before each entry: injects what can be injected, opens windows for what cannot, and ends the loop when
@@ -77,6 +77,9 @@ void guest_trap_cr8(struct vcpu *vcpu, bool trap);
 
 /* The client has written guest->cpuid. */
 void guest_cpuid_changed(struct vcpu *vcpu);
+
+/* The client has answered LUV_RUN_PIN. */
+void guest_memory_pinned(struct vcpu *vcpu);
 
 /* exit handlers in files of their own */
 void guest_memory_exit(struct vcpu *vcpu);

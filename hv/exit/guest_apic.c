@@ -21,7 +21,7 @@ static bool is_apic_msr(u32 msr)
 /* CR8 and the APIC's TPR are one register; the hardware changes the first without an exit. */
 static void cr8_from_hardware(struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_CONTROL);
+	vcpu_need(vcpu, VCPU_NEAR);
 	lapic_set_cr8(&vcpu->guest->lapic, vcpu->control.cr8);
 }
 
@@ -31,6 +31,7 @@ static void cr8_to_hardware(struct vcpu *vcpu)
 
 	if (vcpu->control.cr8 == cr8)
 		return;
+	vcpu_need(vcpu, VCPU_CONTROL);
 	vcpu->control.cr8 = cr8;
 	vcpu->dirty |= VCPU_CONTROL;
 }
@@ -103,13 +104,19 @@ static u64 send_lowest(struct vm *vm, const struct icr *icr, u32 sender)
 
 u64 guest_apic_send(struct vm *vm, const struct icr *icr, u32 sender)
 {
+	u32 first = 0, end = LUV_VCPUS_MAX;
 	u64 kicks = 0;
 
 	if (icr->delivery == ICR_LOWEST)
 		return send_lowest(vm, icr, sender);
 	if (icr_is_init_deassert(icr))
 		return 0;
-	for (u32 i = 0; i < LUV_VCPUS_MAX; i++) {
+	/* A vCPU's index is its APIC's ID. */
+	if (icr->shorthand == ICR_DESTINATION && !icr->logical && icr->destination < end) {
+		first = icr->destination;
+		end = first + 1;
+	}
+	for (u32 i = first; i < end; i++) {
 		struct guest *guest = guest_at(vm, i);
 
 		if (!guest || !lapic_reached(&guest->lapic, icr, sender))
@@ -207,13 +214,12 @@ bool guest_apic_store(struct vcpu *vcpu)
 	u64 offset = vcpu->exit.memory.at.addr - align_down(guest->lapic.base, PAGE_SIZE);
 	struct lapic_effect effect = {LAPIC_NOTHING, {0}};
 	bool took_extint = lapic_takes_extint(&guest->lapic);
-	struct vcpu_event waiting;
 	struct mov_insn insn;
 	u8 bytes[INSN_MAX];
 
 	/* Registers are 32 bits wide and 16 bytes apart (SDM 3A 10.4.1.2). */
 	if (!(guest->vm->flags & LUV_VM_LAPIC) || offset >= PAGE_SIZE || offset % 16 ||
-	    !vcpu->exit.memory.write || vcpu->exit.memory.page_walk || vcpu->ops->interrupted(vcpu, &waiting))
+	    !vcpu->exit.memory.write || vcpu->exit.memory.page_walk || vcpu->event)
 		return false;
 	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), instruction_code_size(vcpu), &insn) ||
 	    insn.kind != MOV_STORE || insn.size != 4)
@@ -231,19 +237,20 @@ bool guest_apic_store(struct vcpu *vcpu)
 /* --- delivery ------------------------------------------------------------------------------- */
 
 /* SDM 3A 10.4.7.3: the boot CPU starts at the reset vector, the others wait for STARTUP. */
-static void take_init(struct vcpu *vcpu)
+static COLD void take_init(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
 	lapic_init(&guest->lapic);
 	vcpu_init(vcpu);
-	guest->has_queued = guest->nmi_pending = guest->nmi_blocked = false;
+	guest->queued = 0;
+	guest->nmi_pending = guest->nmi_blocked = false;
 	guest->finish = FINISH_NOTHING;
 	guest->mp_state = guest->index ? LUV_MP_WAIT_SIPI : LUV_MP_RUNNABLE;
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
-static void take_arrived(struct vcpu *vcpu)
+static COLD void take_arrived(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	u32 arrived = __atomic_exchange_n(&guest->arrived, 0, __ATOMIC_ACQUIRE);
@@ -279,10 +286,8 @@ static void check_timer(struct vcpu *vcpu)
 static bool can_wake(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
-	struct vcpu_event waiting;
 
-	return guest->nmi_pending || guest->has_queued ||
-	       vcpu->ops->interrupted(vcpu, &waiting) ||
+	return guest->nmi_pending || guest->queued || vcpu->event ||
 	       (vcpu->rflags & RFLAGS_IF && lapic_highest(&guest->lapic) >= 0);
 }
 
@@ -315,21 +320,18 @@ void guest_trap_cr8(struct vcpu *vcpu, bool trap)
 void guest_apic_deliver(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
-	struct vcpu_event event = {.type = EVENT_INTERRUPT}, waiting;
 	int vector = lapic_highest(&guest->lapic);
 
 	/* Held back by TPR: writing CR8 may let it through. EOI always exits. */
 	guest_trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
 	if (vector < 0)
 		return;
-	if (vcpu->ops->interrupted(vcpu, &waiting) || guest->has_queued ||
-	    !guest_interruptible(vcpu)) {
+	if (vcpu->event || guest->queued || !guest_interruptible(vcpu)) {
 		guest_open_window(vcpu);
 		return;
 	}
 	lapic_accept(&guest->lapic, (u8)vector);
-	event.vector = (u8)vector;
-	vcpu->ops->inject(vcpu, &event);
+	vcpu->event = EVENT_VALID | EVENT_INTERRUPT | (u8)vector;
 	if (lapic_highest(&guest->lapic) >= 0)
 		guest_open_window(vcpu);
 }

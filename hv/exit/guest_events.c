@@ -7,22 +7,25 @@
 
 bool guest_interruptible(struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_CONTROL);
-	return vcpu->rflags & RFLAGS_IF && !vcpu->control.interrupt_shadow;
+	return vcpu->rflags & RFLAGS_IF && !vcpu->shadow;
 }
 
-static bool nmi_ready(struct vcpu *vcpu)
+/* The IRET that was seen has been executed once RIP is elsewhere. */
+static NOINLINE bool nmi_unblocked(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
-	/* The IRET that was seen has been executed once RIP is elsewhere. */
-	if (guest->nmi_blocked && guest->nmi_return && vcpu->rip != guest->nmi_return) {
-		guest->nmi_blocked = false;
-		guest->nmi_return = 0;
-		vcpu->dirty |= VCPU_INTERCEPTS;
-	}
-	vcpu_need(vcpu, VCPU_CONTROL);
-	return !guest->nmi_blocked && !vcpu->control.interrupt_shadow;
+	if (!guest->nmi_return || vcpu->rip == guest->nmi_return)
+		return false;
+	guest->nmi_blocked = false;
+	guest->nmi_return = 0;
+	vcpu->dirty |= VCPU_INTERCEPTS;
+	return true;
+}
+
+static inline bool nmi_ready(struct vcpu *vcpu)
+{
+	return (!vcpu->guest->nmi_blocked || nmi_unblocked(vcpu)) && !vcpu->shadow;
 }
 
 void guest_open_window(struct vcpu *vcpu)
@@ -34,24 +37,21 @@ void guest_open_window(struct vcpu *vcpu)
 }
 
 /* An exception goes before an interrupt whose delivery it may have ended; that waits again. */
-static void raise_first(struct vcpu *vcpu, const struct vcpu_event *event)
+static void raise_first(struct vcpu *vcpu, u64 event)
 {
-	struct vcpu_event waiting;
-
-	if (vcpu->ops->interrupted(vcpu, &waiting) && waiting.type == EVENT_INTERRUPT) {
-		vcpu->guest->queued = waiting;
-		vcpu->guest->has_queued = true;
-	} else if (vcpu->ops->interrupted(vcpu, &waiting) && waiting.type == EVENT_NMI) {
+	if (vcpu->event && EVENT_TYPE_OF(vcpu->event) == EVENT_INTERRUPT) {
+		vcpu->guest->queued = vcpu->event;
+	} else if (EVENT_TYPE_OF(vcpu->event) == EVENT_NMI) {
 		vcpu->guest->nmi_pending = true;
 		vcpu->guest->nmi_blocked = false;
 		vcpu->dirty |= VCPU_INTERCEPTS;
 	}
-	vcpu->ops->inject(vcpu, event);
+	vcpu->event = event;
 }
 
-void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event)
+void guest_queue_event(struct vcpu *vcpu, u64 event)
 {
-	switch (event->type) {
+	switch (EVENT_TYPE_OF(event)) {
 	case EVENT_NMI:
 		vcpu->guest->nmi_pending = true;
 		break;
@@ -59,15 +59,13 @@ void guest_queue_event(struct vcpu *vcpu, const struct vcpu_event *event)
 		raise_first(vcpu, event);
 		break;
 	default:
-		vcpu->guest->queued = *event;
-		vcpu->guest->has_queued = true;
+		vcpu->guest->queued = event;
 		break;
 	}
 }
 
 static bool deliver_nmi(struct vcpu *vcpu)
 {
-	static const struct vcpu_event nmi = {.vector = VECTOR_NMI, .type = EVENT_NMI};
 	struct guest *guest = vcpu->guest;
 
 	if (!guest->nmi_pending || !nmi_ready(vcpu))
@@ -75,7 +73,7 @@ static bool deliver_nmi(struct vcpu *vcpu)
 	guest->nmi_pending = false;
 	guest->nmi_blocked = true;
 	vcpu->dirty |= VCPU_INTERCEPTS;
-	vcpu->ops->inject(vcpu, &nmi);
+	vcpu->event = EVENT_VALID | EVENT_NMI | VECTOR_NMI;
 	return true;
 }
 
@@ -83,14 +81,14 @@ static bool deliver_queued(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
-	if (!guest->has_queued)
+	if (!guest->queued)
 		return false;
-	if (guest->queued.type == EVENT_INTERRUPT && !guest_interruptible(vcpu)) {
+	if (EVENT_TYPE_OF(guest->queued) == EVENT_INTERRUPT && !guest_interruptible(vcpu)) {
 		guest_open_window(vcpu);
 		return false;
 	}
-	guest->has_queued = false;
-	vcpu->ops->inject(vcpu, &guest->queued);
+	vcpu->event = guest->queued;
+	guest->queued = 0;
 	return true;
 }
 
@@ -134,37 +132,47 @@ static bool client_window(struct vcpu *vcpu)
 
 void guest_deliver_events(struct vcpu *vcpu)
 {
-	struct vcpu_event waiting;
 	bool lapic = vcpu->guest->vm->flags & LUV_VM_LAPIC;
 
 	if (lapic && !guest_apic_wake(vcpu))
 		return;
 	/* One event an entry; an interrupted or raised one goes first. */
-	if (!vcpu->ops->interrupted(vcpu, &waiting) && !deliver_nmi(vcpu) &&
-	    !deliver_queued(vcpu) && client_window(vcpu))
+	if (!vcpu->event && !deliver_nmi(vcpu) && !deliver_queued(vcpu) && client_window(vcpu))
 		return;
 	if (lapic)
 		guest_apic_deliver(vcpu);
 	else
 		guest_trap_cr8(vcpu, vcpu->guest->request & LUV_REQUEST_CR8);
-	if (vcpu->guest->has_queued && vcpu->guest->queued.type == EVENT_INTERRUPT)
+	if (vcpu->guest->queued && EVENT_TYPE_OF(vcpu->guest->queued) == EVENT_INTERRUPT)
 		guest_open_window(vcpu);
 	if (vcpu->guest->request & LUV_REQUEST_INTERRUPT_WINDOW)
 		guest_open_window(vcpu);
 	guest_step_begin(vcpu);
 }
 
+/* With a local APIC, or NMIs blocked. */
+static NOINLINE u64 ready_more(struct vcpu *vcpu, u64 ready, bool free)
+{
+	struct guest *guest = vcpu->guest;
+
+	if (guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&guest->lapic))
+		ready |= LUV_READY_EXTINT;
+	if (free && guest->nmi_blocked && nmi_unblocked(vcpu) && !guest->nmi_pending)
+		ready |= LUV_READY_NMI;
+	return ready;
+}
+
 u64 guest_ready(struct vcpu *vcpu)
 {
-	struct vcpu_event waiting;
-	bool free_slot = !vcpu->guest->has_queued && !vcpu->ops->interrupted(vcpu, &waiting);
+	struct guest *guest = vcpu->guest;
+	bool free = !guest->queued && !vcpu->event && !vcpu->shadow;
 	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
 
-	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&vcpu->guest->lapic))
-		ready |= LUV_READY_EXTINT;
-	if (free_slot && guest_interruptible(vcpu))
+	if (free && ready)
 		ready |= LUV_READY_INTERRUPT;
-	if (free_slot && nmi_ready(vcpu) && !vcpu->guest->nmi_pending)
+	if (free && !guest->nmi_blocked && !guest->nmi_pending)
 		ready |= LUV_READY_NMI;
+	if (guest->vm->flags & LUV_VM_LAPIC || guest->nmi_blocked)
+		return ready_more(vcpu, ready, free);
 	return ready;
 }

@@ -9,9 +9,9 @@
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
 
-static NOINLINE bool find_length(struct vcpu *vcpu, u32 opcode, u8 size)
+static NOINLINE bool find_length(struct vcpu *vcpu, u32 opcode)
 {
-	u8 bytes[INSN_MAX];
+	u8 bytes[INSN_MAX], size = (u8)(opcode >> 24);
 	unsigned count = code_fetch(vcpu, bytes, sizeof(bytes));
 
 	/*
@@ -25,17 +25,20 @@ static NOINLINE bool find_length(struct vcpu *vcpu, u32 opcode, u8 size)
 	return vcpu->exit.length;
 }
 
-bool instruction_measure(struct vcpu *vcpu, u32 opcode)
+bool instruction_measure(struct vcpu *vcpu, u32 opcode, u32 mask)
 {
-	u8 size = (u8)(opcode >> 24);
-	u32 first;
+	const u8 *code = NULL;
+	u32 bytes;
 
-	if (vcpu->exit.length)
-		return true;
-	/* Most often there is no prefix. */
-	if (!code_peek(vcpu, &first) || (first ^ opcode) << (32 - 8 * size))
-		return find_length(vcpu, opcode, size);
-	vcpu->exit.length = size;
+	/* Most often there is no prefix, and the page was fetched from before. */
+	if (vcpu->code64 && vcpu->valid & VCPU_NEAR)
+		code = code_known(vcpu, vcpu->rip, sizeof(bytes));
+	if (!code)
+		return find_length(vcpu, opcode);
+	__builtin_memcpy(&bytes, code, sizeof(bytes));
+	if ((bytes ^ opcode) & mask)
+		return find_length(vcpu, opcode);
+	vcpu->exit.length = (u8)(opcode >> 24);
 	return true;
 }
 
@@ -51,7 +54,7 @@ enum code_size instruction_code_size(struct vcpu *vcpu)
  * A trap flag that was set when the instruction began traps behind it, unless it means branches
  * only (APM 2 13.1.4). A guest's DEBUGCTL is always 0.
  */
-static void single_step(struct vcpu *vcpu)
+static NOINLINE void single_step(struct vcpu *vcpu)
 {
 	if (!vcpu->guest && vcpu->ops->debugctl(vcpu) & DEBUGCTL_BTF)
 		return;
@@ -70,11 +73,7 @@ void instruction_retire(struct vcpu *vcpu)
 	if (!vcpu->code64)
 		vcpu->rip = (u32)vcpu->rip;
 	vcpu->rflags &= ~RFLAGS_RF;
-	vcpu_need(vcpu, VCPU_CONTROL);
-	if (vcpu->control.interrupt_shadow) {
-		vcpu->control.interrupt_shadow = false;
-		vcpu->dirty |= VCPU_CONTROL;
-	}
+	vcpu->shadow = false;
 	if (vcpu->rflags & RFLAGS_TF)
 		single_step(vcpu);
 }

@@ -7,6 +7,7 @@
 #include "vm/exit_policy.h"
 #include "vm/guest.h"
 #include "vm/virt_ops.h"
+#include "vm/vm.h"
 
 static const char *const exit_names[LUV_EXIT_COUNT] = {
 	[LUV_EXIT_CPUID] = "CPUID",
@@ -36,17 +37,17 @@ const char *exit_name(u32 reason)
 	return reason < LUV_EXIT_COUNT ? exit_names[reason] : "?";
 }
 
-static void record(struct vcpu *vcpu)
+static inline void record(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
+	struct exit_record *place = &cpu->record[cpu->records++ % EXIT_RECORDS];
+	u32 reason = vcpu->exit.reason;
 
-	cpu->record[cpu->records++ % EXIT_RECORDS] = (struct exit_record){
-		.rip = vcpu->rip,
-		.info = vcpu->exit.info,
-		.reason = vcpu->exit.reason,
-		.code = (u32)vcpu->exit.code,
-	};
-	vcpu->exits[vcpu->exit.reason]++;
+	place->rip = vcpu->rip;
+	place->info = vcpu->exit.info;
+	place->code = vcpu->exit.code;
+	place->reason = reason;
+	vcpu->exits[reason]++;
 }
 
 noreturn void run_dom0(struct vcpu *vcpu)
@@ -67,20 +68,32 @@ noreturn void run_dom0(struct vcpu *vcpu)
 		__asm__ volatile("cli; hlt");
 }
 
+/* Most often nothing is to be delivered, opened or stepped. */
+static inline bool events_wait(const struct vcpu *vcpu)
+{
+	const struct guest *guest = vcpu->guest;
+
+	return vcpu->event | guest->queued | guest->request | guest->debug_flags |
+	       (guest->vm->flags & LUV_VM_LAPIC) | guest->nmi_pending | guest->trap_cr8;
+}
+
 void run_guest(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
 	guest->leave = LEAVE_NOT;
-	guest_deliver_events(vcpu);
-	while (guest->leave == LEAVE_NOT) {
+	for (;;) {
+		if (events_wait(vcpu))
+			guest_deliver_events(vcpu);
+		if (guest->leave != LEAVE_NOT)
+			return;
 		if (vcpu->dirty)
 			vcpu->ops->store(vcpu);
 		vcpu->ops->enter(vcpu);
 		record(vcpu);
 		vcpu->policy->on[vcpu->exit.reason](vcpu);
-		if (guest->leave == LEAVE_NOT)
-			guest_deliver_events(vcpu);
+		if (guest->leave != LEAVE_NOT)
+			return;
 	}
 }
 
@@ -93,8 +106,8 @@ void run_describe(void (*print)(const char *format, ...))
 	for (u32 i = 1; i <= count; i++) {
 		const struct exit_record *r = &cpu->record[(cpu->records - i) % EXIT_RECORDS];
 
-		print("  %-9s code 0x%x info 0x%llx guest rip 0x%llx", exit_name(r->reason), r->code,
-		      (unsigned long long)r->info, (unsigned long long)r->rip);
+		print("  %-9s code 0x%x info 0x%llx guest rip 0x%llx", exit_name(r->reason),
+		      (u32)r->code, (unsigned long long)r->info, (unsigned long long)r->rip);
 	}
 	if (!count)
 		print("  none");

@@ -28,7 +28,7 @@ s64 call_lapic_access(struct vcpu *caller, const u64 argument[3]);
  * Not a result: the call is to be executed again after dom0 has taken what is pending. The
  * instruction pointer stays on the call, as with REP MOVS.
  */
-#define CALL_RESTART INT64_MIN
+#define CALL_RESTART ((s64)INT32_MIN)
 
 /* The policy of guests' vCPUs. */
 const struct exit_policy *call_guest_policy(void);

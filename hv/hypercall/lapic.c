@@ -13,73 +13,69 @@ static u64 now(const struct vcpu *vcpu)
 	return rdtsc() + vcpu->guest->tsc_offset;
 }
 
-static s64 send(struct vm *vm, struct luv_interrupt *message)
+static s64 send(struct vm *vm, u64 destination, u64 message)
 {
+	u64 trigger = message / LUV_MESSAGE_TRIGGER;
 	struct icr icr = {
-		.vector = (u8)message->vector,
-		.delivery = (u8)message->delivery,
-		.logical = message->logical,
+		.vector = (u8)message,
+		.delivery = message >> 8 & 7,
+		.logical = message & LUV_MESSAGE_LOGICAL,
 		.assert = true,
-		.level_triggered = message->level == LUV_TRIGGER_LEVEL,
-		.tell_eoi = message->level == LUV_TRIGGER_TELL,
-		.destination = (u32)message->destination,
+		.level_triggered = trigger == LUV_TRIGGER_LEVEL,
+		.tell_eoi = trigger == LUV_TRIGGER_TELL,
+		.destination = (u32)destination,
 	};
+	u64 reached;
+	s64 result;
 
-	if (message->vector > 0xff || message->delivery > ICR_STARTUP || message->delivery == 3 ||
-	    message->destination > UINT32_MAX || message->level > LUV_TRIGGER_TELL)
+	if (icr.delivery > ICR_STARTUP || icr.delivery == 3 || destination > UINT32_MAX ||
+	    trigger > LUV_TRIGGER_TELL || !(vm->flags & LUV_VM_LAPIC))
 		return LUV_ERR_INVAL;
-	message->kick = guest_apic_send(vm, &icr, LUV_VCPUS_MAX);
-	return 0;
+	reached = guest_apic_send(vm, &icr, LUV_VCPUS_MAX);
+	result = reached ? __builtin_ctzll(reached) << 8 : 0;
+	for (; reached; reached &= reached - 1)
+		result++;
+	return result;
 }
 
 s64 call_interrupt(struct vcpu *caller, const u64 argument[3])
 {
 	struct vm *vm = vm_get(session_address_space(caller), argument[0]);
-	struct luv_interrupt message;
 	s64 result;
 
 	if (!vm)
 		return LUV_ERR_PERM;
-	result = argument_read(caller, argument[1], &message, sizeof(message));
-	if (!result && !(vm->flags & LUV_VM_LAPIC))
-		result = LUV_ERR_INVAL;
-	/* Before anything is sent: the answer must have a place. */
-	if (!result)
-		result = argument_write(caller, argument[1], &message, sizeof(message));
-	if (!result)
-		result = send(vm, &message);
-	if (!result)
-		result = argument_write(caller, argument[1], &message, sizeof(message));
+	result = send(vm, argument[1], argument[2]);
 	vm_put(vm);
 	return result;
 }
 
-static s64 take(struct vcpu *caller, const u64 argument[3], u64 index, struct target *target)
+static s64 take(struct vcpu *caller, const u64 argument[3], u64 index, struct vcpu **target)
 {
 	s64 result = target_take(caller, argument[0], index, HELD_BY_CALL, target);
 
-	if (result || target->vm->flags & LUV_VM_LAPIC)
+	if (result || (*target)->guest->vm->flags & LUV_VM_LAPIC)
 		return result;
-	target_done(target);
+	vm_vcpu_release(*target);
 	return LUV_ERR_INVAL;
 }
 
 s64 call_lapic_read(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	u8 page[LAPIC_SIZE];
 	s64 result = take(caller, argument, argument[1], &target);
 
 	if (result)
 		return result;
-	lapic_save(&target.vcpu->guest->lapic, now(target.vcpu), page);
-	target_done(&target);
+	lapic_save(&target->guest->lapic, now(target), page);
+	vm_vcpu_release(target);
 	return argument_write(caller, argument[2], page, sizeof(page));
 }
 
 s64 call_lapic_write(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	u8 page[LAPIC_SIZE];
 	s64 result = argument_read(caller, argument[2], page, sizeof(page));
 
@@ -88,11 +84,11 @@ s64 call_lapic_write(struct vcpu *caller, const u64 argument[3])
 	result = take(caller, argument, argument[1], &target);
 	if (result)
 		return result;
-	lapic_restore(&target.vcpu->guest->lapic, now(target.vcpu), page);
-	vcpu_need(target.vcpu, VCPU_CONTROL);
-	target.vcpu->control.cr8 = (u8)lapic_cr8(&target.vcpu->guest->lapic);
-	target.vcpu->dirty |= VCPU_CONTROL;
-	target_done(&target);
+	lapic_restore(&target->guest->lapic, now(target), page);
+	vcpu_need(target, VCPU_CONTROL);
+	target->control.cr8 = (u8)lapic_cr8(&target->guest->lapic);
+	target->dirty |= VCPU_CONTROL;
+	vm_vcpu_release(target);
 	return 0;
 }
 
@@ -123,7 +119,7 @@ static s64 access_register(struct vcpu *vcpu, struct luv_lapic_access *access)
 
 s64 call_lapic_access(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	struct luv_lapic_access access;
 	s64 result = argument_read(caller, argument[1], &access, sizeof(access));
 
@@ -134,7 +130,7 @@ s64 call_lapic_access(struct vcpu *caller, const u64 argument[3])
 		result = take(caller, argument, access.index, &target);
 	if (result)
 		return result;
-	result = access_register(target.vcpu, &access);
-	target_done(&target);
+	result = access_register(target, &access);
+	vm_vcpu_release(target);
 	return result ? result : argument_write(caller, argument[1], &access, sizeof(access));
 }

@@ -5,7 +5,6 @@
 #include "cpu/x86.h"
 #include "cpu/random.h"
 #include "lib/string.h"
-#include "vm/vm.h"
 
 #define SESSIONS	  256
 #define WRONG_HANDLES_MAX 64
@@ -52,12 +51,6 @@ u32 session_key_read(u16 port)
 
 	memcpy(&value, (const u8 *)secret + at, min_u64(sizeof(value), sizeof(secret) - at));
 	return value;
-}
-
-u64 session_address_space(struct vcpu *vcpu)
-{
-	vcpu_need(vcpu, VCPU_CONTROL);
-	return vcpu->control.cr3 & CR3_FRAME;
 }
 
 /*
@@ -123,13 +116,13 @@ s64 session_open(struct vcpu *vcpu, const u64 key[3])
 	return handle;
 }
 
-s64 session_close(struct vcpu *vcpu, u64 handle)
+s64 session_close(struct vcpu *vcpu, const u64 handle[3])
 {
 	u64 space = session_address_space(vcpu);
 	struct session *session;
 
 	spin_lock(&lock);
-	session = find(space, handle);
+	session = find(space, handle[0]);
 	if (session)
 		session->handle = 0;
 	spin_unlock(&lock);

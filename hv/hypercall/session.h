@@ -8,7 +8,7 @@
 #define HYPERCALL_SESSION_H
 
 #include "luvalley/acpi.h"
-#include "vm/vcpu.h"
+#include "vm/vm.h"
 
 /* Makes this boot's key, which is in the ACPI table, or behind LUV_KEY_PORT, or nowhere. Once. */
 void session_init(bool in_table, bool at_port);
@@ -22,11 +22,15 @@ u32 session_key_read(u16 port);
 void session_describe(struct luv_acpi_table *table);
 
 /* The caller's: CR3's frame. */
-u64 session_address_space(struct vcpu *vcpu);
+static inline u64 session_address_space(struct vcpu *vcpu)
+{
+	vcpu_need(vcpu, VCPU_NEAR);
+	return vcpu->control.cr3 & CR3_FRAME;
+}
 
 /* The calls. Negative results are enum luv_error. */
 s64 session_open(struct vcpu *vcpu, const u64 key[3]);
-s64 session_close(struct vcpu *vcpu, u64 handle);
+s64 session_close(struct vcpu *vcpu, const u64 handle[3]);
 
 /* True when the handle is an open session of the caller's address space. */
 bool session_valid(struct vcpu *vcpu, u64 handle);

@@ -3,19 +3,18 @@
 #ifndef HYPERCALL_TARGET_H
 #define HYPERCALL_TARGET_H
 
+#include "hypercall/call.h"
+#include "hypercall/session.h"
 #include "vm/vm.h"
 
-struct target {
-	struct vm *vm;
-	struct vcpu *vcpu;
-};
+/* Takes the caller's vCPU until vm_vcpu_release: 0, or LUV_ERR_PERM, NOENT, BUSY, CALL_RESTART. */
+static inline s64 target_take(struct vcpu *caller, u64 handle, u64 index, enum guest_holder holder,
+			      struct vcpu **target)
+{
+	s64 result = vm_vcpu_take(session_address_space(caller), handle, index, holder, target);
 
-/*
- * Takes the caller's vCPU `index` of the VM: 0, or LUV_ERR_PERM, NOENT, BUSY, CALL_RESTART, and nothing is
- * held.
- */
-s64 target_take(struct vcpu *caller, u64 handle, u64 index, enum guest_holder holder,
-		struct target *target);
-void target_done(const struct target *target);
+	/* Waiting for the other call is done in dom0, with interrupts on. */
+	return result == LUV_ERR_AGAIN ? CALL_RESTART : result;
+}
 
 #endif

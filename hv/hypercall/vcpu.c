@@ -34,36 +34,25 @@ static u64 take_word(u64 *word)
 	return __atomic_load_n(word, __ATOMIC_RELAXED) ? __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE) : 0;
 }
 
-/* What the client wrote since the last time. */
-static s64 take_requests(struct vcpu *vcpu)
+/* What the client set or asks to be delivered; most often nothing, which two loads see. */
+static NOINLINE s64 take_changes(struct vcpu *vcpu)
 {
-	struct guest *guest = vcpu->guest;
-	struct luv_vcpu_page *page = guest->page;
-	u64 dirty = take_word(&page->dirty), word = take_word(&page->inject.event);
-	u64 flags = __atomic_load_n(&page->debug_flags, __ATOMIC_RELAXED);
-	u32 exceptions = (u32)__atomic_load_n(&page->debug_exceptions, __ATOMIC_RELAXED);
-	struct vcpu_event event;
+	struct luv_vcpu_page *page = vcpu->guest->page;
+	u64 dirty = take_word(&page->dirty), word = take_word(&page->inject.event), event;
 
 	if (dirty)
 		state_take(vcpu, dirty);
-	guest->request = __atomic_load_n(&page->request, __ATOMIC_RELAXED);
-	guest->debug_flags = flags;
-	if (exceptions != guest->debug_exceptions) {
-		guest->debug_exceptions = exceptions;
-		vcpu->dirty |= VCPU_INTERCEPTS;
-	}
 	if (!word)
 		return 0;
-	if (!event_decode(word, __atomic_load_n(&page->inject.error, __ATOMIC_RELAXED), &event))
+	event = event_decode(word, __atomic_load_n(&page->inject.error, __ATOMIC_RELAXED));
+	if (!event)
 		return LUV_ERR_INVAL;
-	guest_queue_event(vcpu, &event);
+	guest_queue_event(vcpu, event);
 	return 0;
 }
 
-static s64 check_state(struct vcpu *vcpu)
+static NOINLINE s64 check_state(struct vcpu *vcpu)
 {
-	if (!vcpu->guest->unchecked)
-		return 0;
 	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS | VCPU_MSRS);
 	if (!state_is_valid(vcpu, world_limits()))
 		return LUV_ERR_INVAL;
@@ -71,12 +60,40 @@ static s64 check_state(struct vcpu *vcpu)
 	return 0;
 }
 
-static void give(struct vcpu *vcpu)
+/* What the client wrote since the last time. */
+static inline s64 take_requests(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	struct luv_vcpu_page *page = guest->page;
+	u32 exceptions = (u32)__atomic_load_n(&page->debug_exceptions, __ATOMIC_RELAXED);
+	s64 result = 0;
+
+	guest->request = __atomic_load_n(&page->request, __ATOMIC_RELAXED);
+	guest->debug_flags = __atomic_load_n(&page->debug_flags, __ATOMIC_RELAXED);
+	if (exceptions != guest->debug_exceptions) {
+		guest->debug_exceptions = exceptions;
+		vcpu->dirty |= VCPU_INTERCEPTS;
+	}
+	if (__atomic_load_n(&page->dirty, __ATOMIC_RELAXED) | __atomic_load_n(&page->inject.event, __ATOMIC_RELAXED))
+		result = take_changes(vcpu);
+	if (!result && guest->unchecked)
+		result = check_state(vcpu);
+	return result;
+}
+
+static inline void give(struct vcpu *vcpu)
 {
 	struct luv_vcpu_page *page = vcpu->guest->page;
+	u64 wanted = __atomic_load_n(&page->wanted, __ATOMIC_RELAXED);
 
-	page->ready = guest_ready(vcpu);
-	state_give(vcpu, __atomic_load_n(&page->wanted, __ATOMIC_RELAXED));
+	vcpu_need(vcpu, VCPU_NEAR);
+	page->ready = guest_ready(vcpu) | (u64)vcpu->control.cr8 << 4 | vcpu->guest->lapic.base;
+	page->tsc_offset = vcpu->guest->tsc_offset;
+	if (page->exit.reason == LUV_RUN_MMIO || page->exit.reason == LUV_RUN_WALK)
+		wanted |= wanted >> 32;
+	page->valid = wanted & LUV_GROUPS_ALL;
+	if (page->valid)
+		state_give(vcpu, wanted);
 }
 
 static s64 enter(struct vcpu *caller, struct vcpu *vcpu)
@@ -85,22 +102,20 @@ static s64 enter(struct vcpu *caller, struct vcpu *vcpu)
 
 	if (!world_enter(caller, vcpu)) {
 		guest->page->exit.reason = LUV_RUN_NOTHING;
-		give(vcpu);
 		return LUV_ERR_INVAL;
 	}
 	run_guest(vcpu);
-	guest_step_end(vcpu);
+	if (guest->stepping)
+		guest_step_end(vcpu);
 	world_leave(caller, vcpu);
-	if (guest->leave == LEAVE_TO_DOM0) {
-		guest->restarting = true;
-		return CALL_RESTART;
-	}
-	give(vcpu);
-	return 0;
+	if (guest->leave != LEAVE_TO_DOM0)
+		return 0;
+	guest->restarting = true;
+	return CALL_RESTART;
 }
 
 /* What is left of the last exit: the instruction that the client answered, a step to report. */
-static void finish(struct vcpu *vcpu)
+static NOINLINE void finish(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
@@ -120,7 +135,7 @@ static void finish(struct vcpu *vcpu)
  * What the client set is taken over first, then the instruction that it answered is finished, even
  * when it is told to stop: as KVM does with immediate_exit.
  */
-static s64 run(struct vcpu *caller, struct vcpu *vcpu)
+static inline s64 run(struct vcpu *caller, struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	s64 result;
@@ -132,38 +147,38 @@ static s64 run(struct vcpu *caller, struct vcpu *vcpu)
 	guest->restarting = false;
 	guest->leave = LEAVE_NOT;
 	result = take_requests(vcpu);
-	if (!result)
-		result = check_state(vcpu);
 	if (result) {
 		guest->page->exit.reason = LUV_RUN_NOTHING;
 		return result;
 	}
-	finish(vcpu);
+	if (guest->finish | guest->step_owed)
+		finish(vcpu);
 	if (guest->leave == LEAVE_NOT) {
-		if (!told_to_stop(guest))
-			return enter(caller, vcpu);
-		guest->page->exit.reason = LUV_RUN_NOTHING;
-		result = LUV_ERR_INTR;
+		if (told_to_stop(guest)) {
+			guest->page->exit.reason = LUV_RUN_NOTHING;
+			result = LUV_ERR_INTR;
+		} else {
+			result = enter(caller, vcpu);
+		}
 	}
-	give(vcpu);
+	if (result != CALL_RESTART)
+		give(vcpu);
 	return result;
 }
 
 /* Without interrupts dom0 could never end it. */
 s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *vcpu;
 	s64 result;
 
 	if (!(caller->rflags & RFLAGS_IF))
 		return LUV_ERR_INVAL;
-	result = target_take(caller, argument[0], argument[1], HELD_BY_RUN, &target);
+	result = target_take(caller, argument[0], argument[1], HELD_BY_RUN, &vcpu);
 	if (result)
 		return result;
-	vm_run_begin(target.vm);
-	result = run(caller, target.vcpu);
-	vm_run_end(target.vm);
-	target_done(&target);
+	result = run(caller, vcpu);
+	vm_vcpu_release(vcpu);
 	return result;
 }
 
@@ -171,28 +186,26 @@ s64 call_vcpu_run(struct vcpu *caller, const u64 argument[3])
 
 s64 call_vcpu_sync(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	s64 result = target_take(caller, argument[0], argument[1], HELD_BY_CALL, &target);
 
 	if (result)
 		return result;
-	result = take_requests(target.vcpu);
-	if (!result)
-		result = check_state(target.vcpu);
-	give(target.vcpu);
-	target_done(&target);
+	result = take_requests(target);
+	give(target);
+	vm_vcpu_release(target);
 	return result;
 }
 
 s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 {
-	struct target target;
+	struct vcpu *target;
 	s64 result = target_take(caller, argument[0], argument[1], HELD_BY_CALL, &target);
 	struct guest *guest;
 
 	if (result)
 		return result;
-	guest = target.vcpu->guest;
+	guest = target->guest;
 	if (!guest->cpuid)
 		guest->cpuid = page_alloc();
 	if (!guest->cpuid)
@@ -202,8 +215,8 @@ s64 call_vcpu_cpuid(struct vcpu *caller, const u64 argument[3])
 	else if (!user_read(caller, gva(argument[2]), guest->cpuid, PAGE_SIZE))
 		result = LUV_ERR_FAULT;
 	if (guest->cpuid)
-		guest_cpuid_changed(target.vcpu);
-	target_done(&target);
+		guest_cpuid_changed(target);
+	vm_vcpu_release(target);
 	return result;
 }
 

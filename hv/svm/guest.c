@@ -44,7 +44,7 @@ static bool clears_buffers; /* likewise */
 static u8 guest_msrpm[MSRPM_SIZE] ALIGNED(4096);
 static u8 guest_iopm[3 * PAGE_SIZE] ALIGNED(4096); /* APM 2 15.10.1 */
 
-void svm_guest_init(void)
+COLD void svm_guest_init(void)
 {
 	asid_count = cpuid(0x8000000a, 0).ebx;
 	clears_buffers = world_mitigations() & LUV_MITIGATION_VERW;
@@ -54,12 +54,13 @@ void svm_guest_init(void)
 		msrpm_pass(guest_msrpm, switched_msrs[i]);
 }
 
-bool svm_guest_create(struct vcpu *vcpu)
+COLD bool svm_guest_create(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = page_alloc();
 
 	if (!vmcb)
 		return false;
+	vmcb->self = virt_to_hpa(vmcb).addr;
 	vmcb->intercept_1 = INTERCEPT_1;
 	vmcb->intercept_2 = INTERCEPT_2;
 	vmcb->intercept_3 = INTERCEPT_3;
@@ -117,36 +118,47 @@ static void end_nmi_step(struct vcpu *vcpu, struct vmcb *vmcb)
 	vcpu->exit.reason = LUV_EXIT_WINDOW;
 }
 
-void svm_guest_prepare(struct vcpu *vcpu)
+static inline void enter(struct vcpu *vcpu, const struct vmcb *vmcb)
 {
-	struct vmcb *vmcb = vcpu->vendor;
-	u32 before = vcpu->guest->tag_cpu;
-	bool wrapped;
-
-	/* The pending one is due behind the IRET (APM 2 15.21.5 asks for no exit there): a single step ends there. */
-	if (nmi_waits_for_iret(vcpu) && !(vmcb->rflags & RFLAGS_TF)) {
-		vmcb->rflags |= RFLAGS_TF;
-		vcpu->guest->nmi_step = true;
-	}
 	/* With V_INTR_MASKING our IF at VMRUN decides whether a physical interrupt ends the guest
 	 * (APM 2 15.21.1); GIF keeps them from us. */
 	__asm__ volatile("sti" : : : "memory");
 	/* Empties the buffers that transient scheduler attacks (TSA) leak from, where the microcode can. */
 	if (clears_buffers)
 		__asm__ volatile("verw %0" : : "m"((const u16){0}) : "cc");
-	if (!tag_renew(vcpu, asid_count, vmcb->tlb_control != VMCB_TLB_KEEP,
-		       &vmcb->asid, &wrapped))
-		return;
-	vmcb->tlb_control = wrapped ? VMCB_TLB_FLUSH_ALL : VMCB_TLB_KEEP;
-	/* What the CPU cached of a VMCB is void when the VMCB was on another CPU (APM 2 15.15.1). */
-	vmcb->clean = before == vcpu->cpu->index ? vmcb->clean & (u32)~VMCB_CLEAN_ASID : 0;
+	svm_run_guest(vcpu, vmcb->self);
 }
 
-void svm_guest_exited(struct vcpu *vcpu)
+static NOINLINE void prepare_and_enter(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	struct vmcb *vmcb = vcpu->vendor;
+	struct guest *guest = vcpu->guest;
+	u32 before = guest->tag_cpu;
 
+	/* The pending one is due behind the IRET (APM 2 15.21.5 asks for no exit there): a single step ends there. */
+	if (nmi_waits_for_iret(vcpu) && !(vmcb->rflags & RFLAGS_TF)) {
+		vmcb->rflags |= RFLAGS_TF;
+		guest->nmi_step = true;
+	}
+	if (vmcb->tlb_control != VMCB_TLB_KEEP || !tag_is_valid(vcpu)) {
+		vmcb->tlb_control = tag_renew(vcpu, asid_count, &vmcb->asid) ? VMCB_TLB_FLUSH_ALL : VMCB_TLB_KEEP;
+		/* What the CPU cached of a VMCB is void when the VMCB was on another CPU (APM 2 15.15.1). */
+		vmcb->clean = before == vcpu->cpu->index ? vmcb->clean & (u32)~VMCB_CLEAN_ASID : 0;
+	}
+	enter(vcpu, vmcb);
+}
+
+void svm_guest_enter(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (vcpu->guest->nmi_pending || vmcb->tlb_control != VMCB_TLB_KEEP || !tag_is_valid(vcpu))
+		prepare_and_enter(vcpu, vmcb);
+	else
+		enter(vcpu, vmcb);
+}
+
+void svm_guest_exited(struct vcpu *vcpu, struct vmcb *vmcb)
+{
 	__asm__ volatile("cli" : : : "memory");
+	vcpu->control.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK);
 	if (vcpu->guest->nmi_step)
 		end_nmi_step(vcpu, vmcb);
 	if (vmcb->exit_code != VMEXIT_IRET)

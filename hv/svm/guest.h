@@ -3,6 +3,7 @@
 #ifndef SVM_GUEST_H
 #define SVM_GUEST_H
 
+#include "svm/vmcb.h"
 #include "vm/vcpu.h"
 
 /* Fills what all guests share; once, before the first. */
@@ -14,10 +15,11 @@ bool svm_guest_create(struct vcpu *vcpu);
 /* Writes the intercepts that follow struct guest: exceptions, windows. */
 void svm_guest_intercepts(struct vcpu *vcpu);
 
-/* Just before VMRUN: an address space tag that is valid on this CPU. */
-void svm_guest_prepare(struct vcpu *vcpu);
+/* The last steps before VMRUN; svm_run_guest (entry.S), which ends as dom0's does. */
+void svm_guest_enter(struct vcpu *vcpu, struct vmcb *vmcb);
+void svm_run_guest(struct vcpu *vcpu, u64 vmcb);
 
-/* Just after #VMEXIT. */
-void svm_guest_exited(struct vcpu *vcpu);
+/* The last after #VMEXIT. */
+void svm_guest_exited(struct vcpu *vcpu, struct vmcb *vmcb);
 
 #endif

@@ -33,17 +33,16 @@
 /* One for all of dom0's vCPUs; filled before the first runs. */
 static u8 dom0_msrpm[MSRPM_SIZE] ALIGNED(4096);
 
-void svm_run(struct vcpu *vcpu, u64 vmcb);
-void svm_run_guest(struct vcpu *vcpu, u64 vmcb);
+void svm_run(struct vcpu *vcpu, u64 vmcb); /* ends with svm_exited */
 
-static void vmsave(hpa_t vmcb)
+static void vmsave(const struct vmcb *vmcb)
 {
-	__asm__ volatile("vmsave %%rax" : : "a"(vmcb.addr) : "memory");
+	__asm__ volatile("vmsave %%rax" : : "a"(vmcb->self) : "memory");
 }
 
-static void vmload(hpa_t vmcb)
+static void vmload(const struct vmcb *vmcb)
 {
-	__asm__ volatile("vmload %%rax" : : "a"(vmcb.addr) : "memory");
+	__asm__ volatile("vmload %%rax" : : "a"(vmcb->self) : "memory");
 }
 
 static bool under_tcg(void)
@@ -60,7 +59,7 @@ static bool has_svm(void)
 }
 
 /* Also AMD's CPUs without SVM, so that probe can say what is missing. */
-static bool svm_ident(void)
+static COLD bool svm_ident(void)
 {
 	struct cpuid id = cpuid(0, 0);
 
@@ -68,7 +67,7 @@ static bool svm_ident(void)
 	return has_svm() || (id.ebx == 0x68747541 && id.edx == 0x69746e65 && id.ecx == 0x444d4163);
 }
 
-static const char *svm_probe(void)
+static COLD const char *svm_probe(void)
 {
 	if (!has_svm())
 		return "this CPU has no AMD-V (SVM), or it is switched off: look for \"SVM\" or "
@@ -111,7 +110,7 @@ static void intercept_msr(u32 msr, bool read, bool write)
 	msrpm_intercept(dom0_msrpm, msr, read, write);
 }
 
-static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
+static COLD bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vendor ? vcpu->vendor : page_alloc();
 
@@ -123,6 +122,7 @@ static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 		vcpu->policy->for_each_msr(LUV_VENDOR_SVM, intercept_msr);
 		svm_guest_init();
 	}
+	vmcb->self = virt_to_hpa(vmcb).addr;
 	vmcb->intercept_1 = INTERCEPT_1;
 	if (svm_init_exits())
 		vmcb->intercept_1 |= VMCB_INTERCEPT_1_INIT;
@@ -135,7 +135,7 @@ static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 	vmcb->nested_cr3 = virt_to_hpa(vcpu->nested->root).addr;
 	vmcb->g_pat = rdmsr(MSR_PAT);
 	/* FS, GS, LDTR, TR and the system call MSRs as this CPU has them now. */
-	vmsave(virt_to_hpa(vmcb));
+	vmsave(vmcb);
 	vcpu->vendor = vmcb;
 	vcpu->active = true;
 	return true;
@@ -166,7 +166,7 @@ static struct vmcb_segment *vmcb_segment(struct vmcb *vmcb, u32 name)
 static void refresh(const struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	if (vcpu->active)
-		vmsave(virt_to_hpa(vmcb));
+		vmsave(vmcb);
 }
 
 static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
@@ -188,23 +188,17 @@ static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
 	s->idt_limit = vmcb->idtr.limit;
 }
 
+/* All but PAT lie in the same order there. */
+#define MSR_WORDS (offsetof(struct vcpu_msrs, pat) / sizeof(u64))
+_Static_assert(offsetof(struct vmcb, cr2) - offsetof(struct vmcb, star) == MSR_WORDS * sizeof(u64), "MSRs");
+
 static void load_msrs(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	refresh(vcpu, vmcb);
-	vcpu->msrs = (struct vcpu_msrs){
-		.star = vmcb->star,
-		.lstar = vmcb->lstar,
-		.cstar = vmcb->cstar,
-		.sfmask = vmcb->sfmask,
-		.kernel_gs_base = vmcb->kernel_gs_base,
-		.sysenter_cs = vmcb->sysenter_cs,
-		.sysenter_esp = vmcb->sysenter_esp,
-		.sysenter_eip = vmcb->sysenter_eip,
-		.pat = vmcb->g_pat,
-	};
+	copy_words(&vcpu->msrs.star, &vmcb->star, MSR_WORDS);
+	vcpu->msrs.pat = vmcb->g_pat;
 }
 
-/* After every exit: nearly all need them, and here they are plain memory. */
 static void load_control(struct vcpu *vcpu, const struct vmcb *vmcb)
 {
 	vcpu->control = (struct vcpu_control){
@@ -217,15 +211,15 @@ static void load_control(struct vcpu *vcpu, const struct vmcb *vmcb)
 		.dr7 = vmcb->dr7,
 		.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK),
 		.cpl = vmcb->cpl,
-		.interrupt_shadow = vmcb->interrupt_shadow & 1,
 	};
-	vcpu->valid = VCPU_CONTROL;
 }
 
 static void svm_load(struct vcpu *vcpu, u32 groups)
 {
 	struct vmcb *vmcb = vcpu->vendor;
 
+	if (groups & VCPU_CONTROL)
+		load_control(vcpu, vmcb);
 	if (groups & VCPU_SEGMENTS)
 		load_segments(vcpu, vmcb);
 	if (groups & VCPU_MSRS)
@@ -244,7 +238,6 @@ static void store_control(const struct vcpu_control *c, struct vmcb *vmcb)
 	vmcb->dr7 = c->dr7;
 	vmcb->v_intr = (vmcb->v_intr & ~VMCB_V_TPR_MASK) | c->cr8;
 	vmcb->cpl = c->cpl;
-	vmcb->interrupt_shadow = c->interrupt_shadow;
 	vmcb->clean &= (u32)~(VMCB_CLEAN_CRX | VMCB_CLEAN_DRX | VMCB_CLEAN_CR2 | VMCB_CLEAN_SEG |
 			      VMCB_CLEAN_TPR);
 }
@@ -266,28 +259,19 @@ static void store_segments(const struct vcpu *vcpu, struct vmcb *vmcb)
 	vmcb->idtr.base = s->idt_base;
 	vmcb->idtr.limit = s->idt_limit;
 	if (vcpu->active)
-		vmload(virt_to_hpa(vmcb));
+		vmload(vmcb);
 	vmcb->clean &= (u32)~(VMCB_CLEAN_SEG | VMCB_CLEAN_DT);
 }
 
 /* Guests only: dom0's MSRs are its own business. */
 static void store_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	const struct vcpu_msrs *m = &vcpu->msrs;
-
 	refresh(vcpu, vmcb);
-	vmcb->star = m->star;
-	vmcb->lstar = m->lstar;
-	vmcb->cstar = m->cstar;
-	vmcb->sfmask = m->sfmask;
-	vmcb->kernel_gs_base = m->kernel_gs_base;
-	vmcb->sysenter_cs = m->sysenter_cs;
-	vmcb->sysenter_esp = m->sysenter_esp;
-	vmcb->sysenter_eip = m->sysenter_eip;
-	vmcb->g_pat = m->pat;
+	copy_words(&vmcb->star, &vcpu->msrs.star, MSR_WORDS);
+	vmcb->g_pat = vcpu->msrs.pat;
 	vmcb->tsc_offset = vcpu->guest->tsc_offset;
 	if (vcpu->active)
-		vmload(virt_to_hpa(vmcb));
+		vmload(vmcb);
 	vmcb->clean &= (u32)~(VMCB_CLEAN_NP | VMCB_CLEAN_I);
 }
 
@@ -310,49 +294,14 @@ static void svm_store(struct vcpu *vcpu)
 	vcpu->dirty = 0;
 }
 
-static void svm_switch_in(struct vcpu *vcpu)
+static void svm_switch_worlds(struct vcpu *from, struct vcpu *to)
 {
-	vmload(virt_to_hpa(vcpu->vendor));
-	vcpu->active = true;
-}
-
-static void svm_switch_out(struct vcpu *vcpu)
-{
-	vmsave(virt_to_hpa(vcpu->vendor));
-	vcpu->active = false;
-}
-
-static void svm_inject(struct vcpu *vcpu, const struct vcpu_event *event)
-{
-	struct vmcb *vmcb = vcpu->vendor;
-
-	if (!event) {
-		vmcb->event_inject = 0;
-		return;
+	if (from) {
+		vmsave(from->vendor);
+		from->active = false;
 	}
-	vmcb->event_inject = VMCB_EVENT_VALID | (u64)event->type << 8 | event->vector;
-	if (event->has_error)
-		vmcb->event_inject |= VMCB_EVENT_ERROR_VALID | (u64)event->error << 32;
-}
-
-/*
- * What was to be injected but was not, because the entry or the delivery ended in an exit; or what
- * waits for the next entry.
- */
-static bool svm_interrupted(struct vcpu *vcpu, struct vcpu_event *event)
-{
-	const struct vmcb *vmcb = vcpu->vendor;
-	u64 pending = vmcb->event_inject;
-
-	if (!(pending & VMCB_EVENT_VALID))
-		return false;
-	*event = (struct vcpu_event){
-		.vector = (u8)pending,
-		.type = (u8)VMCB_EVENT_TYPE(pending),
-		.has_error = pending & VMCB_EVENT_ERROR_VALID,
-		.error = (u32)(pending >> 32),
-	};
-	return true;
+	vmload(to->vendor);
+	to->active = true;
 }
 
 static void decode_io(const struct vmcb *vmcb, struct vcpu_exit *exit)
@@ -364,6 +313,8 @@ static void decode_io(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	exit->io.size = (u8)IO_SIZE(info);
 	exit->io.in = info & IO_IN;
 	exit->io.string = info & IO_STRING;
+	if (!exit->io.string)
+		return;
 	exit->io.rep = info & IO_REP;
 	exit->io.segment = (u8)min_u64(IO_SEGMENT(info), SEG_GS);
 	exit->io.address_size = (u8)(IO_ADDRESS(info) * 2);
@@ -406,52 +357,80 @@ static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 		memcpy(exit->memory.bytes, vmcb->fetched, sizeof(exit->memory.bytes));
 }
 
-static const u8 reasons[] = { /* and one; 0 where there is none */
-	[VMEXIT_CR4_WRITE] = LUV_EXIT_CR + 1,
-	[VMEXIT_CR8_WRITE] = LUV_EXIT_CR + 1,
-	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = LUV_EXIT_EXCEPTION + 1,
-	[VMEXIT_INTR] = LUV_EXIT_INTERRUPT + 1,
-	[VMEXIT_NMI] = LUV_EXIT_NMI + 1,
-	[VMEXIT_SMI] = LUV_EXIT_INTERRUPT + 1,
-	[VMEXIT_INIT] = LUV_EXIT_INIT + 1,
-	[VMEXIT_VINTR] = LUV_EXIT_WINDOW + 1,
-	[VMEXIT_RDPMC] = LUV_EXIT_ILLEGAL + 1,
-	[VMEXIT_CPUID] = LUV_EXIT_CPUID + 1,
-	[VMEXIT_IRET] = LUV_EXIT_WINDOW + 1,
-	[VMEXIT_INVD] = LUV_EXIT_INVD + 1,
-	[VMEXIT_HLT] = LUV_EXIT_HLT + 1,
-	[VMEXIT_INVLPGA] = LUV_EXIT_ILLEGAL + 1,
-	[VMEXIT_IO] = LUV_EXIT_IO + 1,
-	[VMEXIT_MSR] = LUV_EXIT_MSR + 1,
-	[VMEXIT_SHUTDOWN] = LUV_EXIT_SHUTDOWN + 1,
-	[VMEXIT_VMRUN] = LUV_EXIT_ILLEGAL + 1,
-	[VMEXIT_VMMCALL] = LUV_EXIT_CALL + 1,
-	[VMEXIT_VMLOAD ... VMEXIT_SKINIT] = LUV_EXIT_ILLEGAL + 1, /* VMSAVE, STGI, CLGI */
-	[VMEXIT_RDTSCP] = LUV_EXIT_ILLEGAL + 1,
-	[VMEXIT_WBINVD] = LUV_EXIT_INVD + 1,
-	[VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED] = LUV_EXIT_ILLEGAL + 1, /* MWAIT */
-	[VMEXIT_XSETBV] = LUV_EXIT_XSETBV + 1,
-	[VMEXIT_RDPRU] = LUV_EXIT_ILLEGAL + 1,
-	[VMEXIT_INVLPGB] = LUV_EXIT_ILLEGAL + 1,
-	[VMEXIT_INVPCID ... VMEXIT_TLBSYNC] = LUV_EXIT_ILLEGAL + 1,
+/* A code that the table does not have, 0, is LUV_EXIT_OTHER. */
+#define REASON(name) (LUV_EXIT_##name ^ LUV_EXIT_OTHER)
+
+static const u8 reasons[] = {
+	[VMEXIT_CR4_WRITE] = REASON(CR),
+	[VMEXIT_CR8_WRITE] = REASON(CR),
+	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = REASON(EXCEPTION),
+	[VMEXIT_INTR] = REASON(INTERRUPT),
+	[VMEXIT_NMI] = REASON(NMI),
+	[VMEXIT_SMI] = REASON(INTERRUPT),
+	[VMEXIT_INIT] = REASON(INIT),
+	[VMEXIT_VINTR] = REASON(WINDOW),
+	[VMEXIT_RDPMC] = REASON(ILLEGAL),
+	[VMEXIT_CPUID] = REASON(CPUID),
+	[VMEXIT_IRET] = REASON(WINDOW),
+	[VMEXIT_INVD] = REASON(INVD),
+	[VMEXIT_HLT] = REASON(HLT),
+	[VMEXIT_INVLPGA] = REASON(ILLEGAL),
+	[VMEXIT_IO] = REASON(IO),
+	[VMEXIT_MSR] = REASON(MSR),
+	[VMEXIT_SHUTDOWN] = REASON(SHUTDOWN),
+	[VMEXIT_VMRUN] = REASON(ILLEGAL),
+	[VMEXIT_VMMCALL] = REASON(CALL),
+	[VMEXIT_VMLOAD ... VMEXIT_SKINIT] = REASON(ILLEGAL), /* VMSAVE, STGI, CLGI */
+	[VMEXIT_RDTSCP] = REASON(ILLEGAL),
+	[VMEXIT_WBINVD] = REASON(INVD),
+	[VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED] = REASON(ILLEGAL), /* MWAIT */
+	[VMEXIT_XSETBV] = REASON(XSETBV),
+	[VMEXIT_RDPRU] = REASON(ILLEGAL),
+	[VMEXIT_INVLPGB] = REASON(ILLEGAL),
+	[VMEXIT_INVPCID ... VMEXIT_TLBSYNC] = REASON(ILLEGAL),
 };
 
 static u32 reason_of(u64 code)
 {
-	if (code < ARRAY_SIZE(reasons) && reasons[code])
-		return reasons[code] - 1u;
+	if (code < ARRAY_SIZE(reasons))
+		return reasons[code] ^ LUV_EXIT_OTHER;
 	if (code == VMEXIT_NPF)
 		return LUV_EXIT_MEMORY;
 	return code == VMEXIT_INVALID || code == VMEXIT_INVALID_TCG ? LUV_EXIT_ENTRY_FAILED : LUV_EXIT_OTHER;
 }
 
-static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
+/*
+ * An event whose delivery the exit interrupted is delivered again (APM 2 15.20). What an instruction
+ * asked for (INTn; INT3 and INTO, which come as exceptions) is asked for again by executing it.
+ */
+static u64 interrupted_event(const struct vmcb *vmcb)
 {
-	exit->reason = reason_of(vmcb->exit_code);
-	exit->code = vmcb->exit_code;
-	exit->info = vmcb->exit_info_1;
-	/* Zero without NRIP save; never more than 15 with it. */
-	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
+	u64 event = vmcb->exit_int_info;
+	u8 vector = (u8)event;
+
+	if (EVENT_TYPE_OF(event) == EVENT_SOFTWARE || reason_of(vmcb->exit_code) == LUV_EXIT_ENTRY_FAILED)
+		return 0;
+	/* TCG calls interrupts exceptions here; those end at 31. */
+	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && vector >= 32)
+		return EVENT_VALID | EVENT_INTERRUPT | vector;
+	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
+		return 0;
+	return event;
+}
+
+static inline void leave(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	if (vcpu->guest)
+		svm_guest_exited(vcpu, vmcb);
+}
+
+/* What else there is to know of an exit; of most there is nothing. */
+static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
+{
+	struct vcpu_exit *exit = &vcpu->exit;
+
+	if (vmcb->exit_int_info & EVENT_VALID)
+		vcpu->event = interrupted_event(vmcb);
 	switch (exit->reason) {
 	case LUV_EXIT_EXCEPTION:
 		decode_exception(vmcb, exit);
@@ -465,28 +444,18 @@ static void decode_exit(const struct vmcb *vmcb, struct vcpu_exit *exit)
 	case LUV_EXIT_MEMORY:
 		decode_memory(vmcb, exit);
 		break;
+	case LUV_EXIT_MSR:
+		exit->msr.index = (u32)vcpu->gpr[GPR_RCX];
+		exit->msr.write = vmcb->exit_info_1 & 1;
+		/* The map may have changed: this exit may have been one too many (msr_write_exits). */
+		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
+		break;
 	}
+	leave(vcpu, vmcb);
 }
 
-/*
- * An event whose delivery the exit interrupted is delivered again (APM 2 15.20). What an instruction
- * asked for (INTn; INT3 and INTO, which come as exceptions) is asked for again by executing it.
- */
-static u64 interrupted_event(const struct vmcb *vmcb)
-{
-	u64 event = vmcb->exit_int_info;
-	u8 vector = (u8)event;
-
-	if (!(event & VMCB_EVENT_VALID) || VMCB_EVENT_TYPE(event) == VMCB_EVENT_SOFTWARE ||
-	    vmcb->exit_code == VMEXIT_INVALID || vmcb->exit_code == VMEXIT_INVALID_TCG)
-		return 0;
-	/* TCG calls interrupts exceptions here; those end at 31. */
-	if (VMCB_EVENT_TYPE(event) == EVENT_EXCEPTION && vector >= 32)
-		return VMCB_EVENT_VALID | EVENT_INTERRUPT << 8 | vector;
-	if (VMCB_EVENT_TYPE(event) == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
-		return 0;
-	return event;
-}
+#define HAVE_MORE                                                                                  \
+	(BIT(LUV_EXIT_EXCEPTION) | BIT(LUV_EXIT_ILLEGAL) | BIT(LUV_EXIT_IO) | BIT(LUV_EXIT_MEMORY) | BIT(LUV_EXIT_MSR))
 
 static void svm_enter(struct vcpu *vcpu)
 {
@@ -496,35 +465,46 @@ static void svm_enter(struct vcpu *vcpu)
 	vmcb->rsp = vcpu->gpr[GPR_RSP];
 	vmcb->rip = vcpu->rip;
 	vmcb->rflags = vcpu->rflags;
+	vmcb->interrupt_shadow = vcpu->shadow;
+	vmcb->event_inject = vcpu->event;
 	/* An SMI handler that TCG ran inside the guest may have lost it. */
 	vmcb->efer |= EFER_SVME;
-
 	if (vcpu->guest)
-		svm_guest_prepare(vcpu);
-
-	if (vcpu->guest)
-		svm_run_guest(vcpu, virt_to_hpa(vmcb).addr);
+		svm_guest_enter(vcpu, vmcb);
 	else
-		svm_run(vcpu, virt_to_hpa(vmcb).addr);
+		svm_run(vcpu, vmcb->self);
+}
 
-	vmcb->tlb_control = VMCB_TLB_KEEP;
-	vmcb->clean = VMCB_CLEAN_ALL;
-	load_control(vcpu, vmcb);
+/* From entry.S. */
+void svm_exited(struct vcpu *vcpu);
+
+void svm_exited(struct vcpu *vcpu)
+{
+	struct vmcb *vmcb = vcpu->vendor;
+	struct vcpu_exit *exit = &vcpu->exit;
+	u32 reason = reason_of(vmcb->exit_code);
+
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vcpu->gpr[GPR_RSP] = vmcb->rsp;
 	vcpu->rip = vmcb->rip;
 	vcpu->rflags = vmcb->rflags;
+	vcpu->shadow = vmcb->interrupt_shadow & 1;
+	vcpu->event = 0;
 	vcpu->code64 = vmcb->efer & EFER_LMA && vmcb->cs.attributes & SEGMENT_LONG;
-	decode_exit(vmcb, &vcpu->exit);
-	if (vcpu->exit.reason == LUV_EXIT_MSR) {
-		vcpu->exit.msr.index = (u32)vcpu->gpr[GPR_RCX];
-		vcpu->exit.msr.write = vmcb->exit_info_1 & 1;
-		/* The map may have changed: this exit may have been one too many (msr_write_exits). */
-		vmcb->clean &= (u32)~VMCB_CLEAN_MAPS;
-	}
-	vmcb->event_inject = interrupted_event(vmcb);
-	if (vcpu->guest)
-		svm_guest_exited(vcpu);
+	vcpu->control.cr3 = vmcb->cr3;
+	vcpu->control.cr4 = vmcb->cr4;
+	vcpu->valid = VCPU_NEAR;
+	vmcb->tlb_control = VMCB_TLB_KEEP;
+	vmcb->clean = VMCB_CLEAN_ALL;
+	exit->reason = reason;
+	exit->code = vmcb->exit_code;
+	exit->info = vmcb->exit_info_1;
+	/* Zero without NRIP save; never more than 15 with it. */
+	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
+	if (BIT(reason) & HAVE_MORE || vmcb->exit_int_info & EVENT_VALID)
+		decode_more(vcpu, vmcb);
+	else
+		leave(vcpu, vmcb);
 }
 
 /* GIF=1 lets INIT through; interrupts stay masked by IF, NMIs are ignored (cpu/desc.c). */
@@ -540,18 +520,13 @@ static u64 svm_debugctl(struct vcpu *vcpu)
 	return rdmsr(MSR_DEBUGCTL);
 }
 
-/* Nothing depends on a control that a CPU may lack. */
-static void svm_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
-{
-}
-
 static void svm_msr_write_exits(u32 msr, bool exits)
 {
 	msrpm_pass(dom0_msrpm, msr);
 	msrpm_intercept(dom0_msrpm, msr, false, exits);
 }
 
-static void svm_take_init(void)
+static COLD void svm_take_init(void)
 {
 	u64 vm_cr = rdmsr(MSR_VM_CR);
 
@@ -573,14 +548,10 @@ const struct virt_ops svm_ops = {
 	.vcpu_create_dom0 = svm_vcpu_create_dom0,
 	.vcpu_create_guest = svm_guest_create,
 	.vcpu_destroy = svm_vcpu_destroy,
-	.switch_in = svm_switch_in,
-	.switch_out = svm_switch_out,
+	.switch_worlds = svm_switch_worlds,
 	.load = svm_load,
 	.store = svm_store,
-	.inject = svm_inject,
-	.interrupted = svm_interrupted,
 	.debugctl = svm_debugctl,
-	.cpuid = svm_cpuid,
 	.enter = svm_enter,
 	.park = svm_park,
 	.msr_write_exits = svm_msr_write_exits,

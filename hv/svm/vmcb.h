@@ -38,7 +38,7 @@ struct vmcb {
 	u64 exit_int_info;    /* 088h: as event_inject */
 	u64 np_enable;	      /* 090h: bit 0 */
 	u8 reserved_98[0xa8 - 0x98];
-	u64 event_inject;  /* 0A8h: VMCB_EVENT_ */
+	u64 event_inject;  /* 0A8h: EVENT_ */
 	u64 nested_cr3;	   /* 0B0h */
 	u64 lbr_enable;	   /* 0B8h */
 	u32 clean;	   /* 0C0h: VMCB_CLEAN_ */
@@ -46,7 +46,9 @@ struct vmcb {
 	u64 next_rip;	   /* 0C8h: 0 without NRIP save */
 	u8 fetched_count;  /* 0D0h */
 	u8 fetched[15];
-	u8 reserved_e0[0x400 - 0xe0];
+	u8 reserved_e0[0x3e0 - 0xe0];
+	u64 self; /* 3E0h, reserved for the host: where the VMCB is, physically */
+	u8 reserved_3e8[0x400 - 0x3e8];
 
 	/* State save area, APM 2 table B-2. */
 	struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 400h */
@@ -75,6 +77,7 @@ ASSERT_OFFSET(struct vmcb, exit_code, 0x70);
 ASSERT_OFFSET(struct vmcb, event_inject, 0xa8);
 ASSERT_OFFSET(struct vmcb, clean, 0xc0);
 ASSERT_OFFSET(struct vmcb, next_rip, 0xc8);
+ASSERT_OFFSET(struct vmcb, self, 0x3e0);
 ASSERT_OFFSET(struct vmcb, es, 0x400);
 ASSERT_OFFSET(struct vmcb, tr, 0x490);
 ASSERT_OFFSET(struct vmcb, cpl, 0x4cb);
@@ -150,12 +153,6 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 #define VMCB_CLEAN_SEG BIT(8)
 #define VMCB_CLEAN_CR2 BIT(9)
 #define VMCB_CLEAN_ALL (BIT(10) - 1)
-
-/* event_inject and exit_int_info, APM 2 15.20: vector 7:0, type 10:8, error valid 11, valid 31. */
-#define VMCB_EVENT_TYPE(e)     ((u32)(e) >> 8 & 7)
-#define VMCB_EVENT_SOFTWARE    4u
-#define VMCB_EVENT_ERROR_VALID BIT(11)
-#define VMCB_EVENT_VALID       BIT(31)
 
 /* exit_code, APM 2 appendix C. */
 enum vmexit_code {

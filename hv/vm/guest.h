@@ -18,6 +18,7 @@ enum guest_finish {
 	FINISH_IN,
 	FINISH_RDMSR,
 	FINISH_WRMSR,
+	FINISH_PIN,
 };
 
 /* Why the inner loop ends. */
@@ -37,7 +38,7 @@ enum guest_holder {
 struct guest {
 	struct vm *vm;	/* immutable */
 	u32 index;	/* immutable */
-	enum guest_holder holder; /* atomic: taken by compare and exchange */
+	enum guest_holder holder; /* the table's lock (vm/vm.c) */
 	struct luv_vcpu_page *page; /* immutable: the client's memory, hostile */
 	void *fpu;		    /* immutable: likewise */
 	const u8 *stop;		    /* immutable: likewise */
@@ -49,12 +50,13 @@ struct guest {
 	u64 spec_ctrl;
 	u64 apic_base;
 	struct luv_cpuid_entry *cpuid; /* one page, or NULL: all zeros */
+	/* Its entries whose leaves have the same hash: the first's place, and the next one's, and one; 0: no more. */
+	u8 cpuid_first[32], cpuid_next[LUV_CPUID_MAX];
 	u64 cr4; /* bits that the guest may set */
 	bool rdtscp, invpcid; /* it has these instructions, or RDPID for the first; else #UD */
 
 	/* Events. */
-	struct vcpu_event queued; /* an interrupt or exception of the client's that waits to be injected */
-	bool has_queued;
+	u64 queued; /* an interrupt or exception of the client's that waits to be injected */
 	bool nmi_pending, nmi_blocked;
 	bool nmi_step;	/* TF is ours, to see the end of an IRET (svm/guest.c) */
 	u64 nmi_return; /* RIP of the IRET that will unblock NMIs; 0: none seen */
@@ -66,15 +68,20 @@ struct guest {
 	bool stepping;	/* TF is ours, not the guest's */
 	bool step_owed; /* a step ended with another record: its own is next */
 
+	/* Of the client's memory, by its own word: LUV_RUN_PIN. Void when vm->flushes has changed. */
+	struct {
+		u64 begin, end, flushes;
+	} pinned;
+
 	enum guest_finish finish;
 	u8 finish_size, finish_length;
 	enum guest_leave leave;
 	bool unchecked; /* the client set registers since the last check (vm/state.c) */
 	bool restarting;
 
-	/* The TLB tag that the vendor gave it (svm/svm.c). */
+	/* Its TLB tag (vm/tag.h). */
 	u32 tag_cpu;
-	u64 tag_generation;
+	u64 tag_generation; /* UINT64_MAX: it has none */
 	u64 flush_seen;
 
 	u64 runs, restarts;

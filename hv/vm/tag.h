@@ -6,16 +6,19 @@
 #ifndef VM_TAG_H
 #define VM_TAG_H
 
-#include "vm/vcpu.h"
+#include "vm/vm.h"
 
 #define TAG_HOST 0u /* root mode's */
 #define TAG_DOM0 1u
 
-/*
- * A guest is about to run on this CPU, which has `count` tags. False: the tag that it has is good, and `tag` is left
- * alone. True: it gets a new one, because it asks for one (`wanted`), was elsewhere, or its VM's memory has
- * changed; *wrapped: flush all tags before its use.
- */
-bool tag_renew(struct vcpu *vcpu, u32 count, bool wanted, u32 *tag, bool *wrapped);
+/* False where a guest that is about to run on this CPU was elsewhere, or its VM's memory has changed. */
+static inline bool tag_is_valid(const struct vcpu *vcpu)
+{
+	return vcpu->guest->tag_generation == vcpu->cpu->tag_generation &&
+	       vcpu->guest->flush_seen == vcpu->guest->vm->flushes;
+}
+
+/* Gives it a new one of this CPU's `count` tags. True: all of them are to be flushed before its use. */
+bool tag_renew(struct vcpu *vcpu, u32 count, u32 *tag);
 
 #endif

@@ -6,40 +6,29 @@
 #include "vm/guest.h"
 #include "vm/state.h"
 
-#define EVENT_TYPE(word) ((u32)(word) >> 8 & 7)
-
-bool event_decode(u64 word, u64 error, struct vcpu_event *event)
+u64 event_decode(u64 word, u64 error)
 {
+	u8 vector = (u8)word;
+
 	if (!(word & LUV_INJECT_VALID))
-		return false;
-	*event = (struct vcpu_event){
-		.vector = (u8)word,
-		.type = (u8)EVENT_TYPE(word),
-		.has_error = word & LUV_INJECT_ERROR,
-		.error = (u32)error,
-	};
-	switch (event->type) {
+		return 0;
+	switch (EVENT_TYPE_OF(word)) {
 	case EVENT_NMI:
-		event->vector = VECTOR_NMI;
-		event->has_error = false;
-		return true;
-	case EVENT_EXCEPTION:
-		return event->vector < 32 && event->vector != VECTOR_NMI;
+		return EVENT_VALID | EVENT_NMI | VECTOR_NMI;
 	case EVENT_INTERRUPT:
-		event->has_error = false;
-		return true;
+		return EVENT_VALID | EVENT_INTERRUPT | vector;
+	case EVENT_EXCEPTION:
+		if (vector >= 32 || vector == VECTOR_NMI)
+			return 0;
+		word &= EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_VALID | 0xff;
+		return word & EVENT_ERROR_VALID ? word | error << 32 : word;
 	default:
-		return false;
+		return 0;
 	}
 }
-
-void event_encode(const struct vcpu_event *event, struct luv_inject *inject)
-{
-	inject->event = LUV_INJECT_VALID | (u64)event->type << 8 | event->vector;
-	if (event->has_error)
-		inject->event |= LUV_INJECT_ERROR;
-	inject->error = event->error;
-}
+_Static_assert(LUV_INJECT_VALID == EVENT_VALID && LUV_INJECT_ERROR == EVENT_ERROR_VALID &&
+		       LUV_INJECT_NMI == EVENT_NMI && LUV_INJECT_EXCEPTION == EVENT_EXCEPTION,
+	       "the client's words");
 
 static bool canonical(u64 address, bool five_levels)
 {

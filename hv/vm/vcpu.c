@@ -7,21 +7,23 @@
 
 void vcpu_load(struct vcpu *vcpu, u32 groups)
 {
+	if (groups & (VCPU_CONTROL | VCPU_NEAR))
+		groups |= VCPU_CONTROL | VCPU_NEAR;
 	vcpu->ops->load(vcpu, groups);
 	vcpu->valid |= groups;
 }
 
 /* APM 2 8.2.9: an exception of either kind while one of these is delivered makes a double fault. */
-static bool makes_double_fault(const struct vcpu_event *first, u8 second)
+static bool makes_double_fault(u64 first, u8 second)
 {
 	const u32 contributory = BIT(VECTOR_DE) | BIT(VECTOR_TS) | BIT(VECTOR_NP) |
 				 BIT(VECTOR_SS) | BIT(VECTOR_GP);
 
-	if (first->type != EVENT_EXCEPTION || second >= 32)
+	if (EVENT_TYPE_OF(first) != EVENT_EXCEPTION || second >= 32)
 		return false;
 	if (BIT(second) & contributory)
-		return BIT(first->vector) & (contributory | BIT(VECTOR_PF));
-	return second == VECTOR_PF && first->vector == VECTOR_PF;
+		return BIT(first & 31) & (contributory | BIT(VECTOR_PF));
+	return second == VECTOR_PF && (u8)first == VECTOR_PF;
 }
 
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
@@ -29,22 +31,16 @@ void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
 	/* Faults set RF in the image that they push; injected ones push what RFLAGS is (APM 2 8.2, 15.20). */
 	const u32 no_faults = BIT(VECTOR_DB) | BIT(VECTOR_NMI) | BIT(VECTOR_BP) | BIT(VECTOR_OF) |
 			      BIT(VECTOR_DF) | BIT(VECTOR_MC);
-	struct vcpu_event first, event = {
-		.vector = vector,
-		.type = EVENT_EXCEPTION,
-		.has_error = has_error,
-		.error = error,
-	};
+	const u64 with_error = EVENT_VALID | EVENT_EXCEPTION | EVENT_ERROR_VALID;
 
 	if (!(no_faults >> vector & 1))
 		vcpu->rflags |= RFLAGS_RF;
-	if (vcpu->ops->interrupted(vcpu, &first) && makes_double_fault(&first, vector))
-		event = (struct vcpu_event){
-			.vector = VECTOR_DF,
-			.type = EVENT_EXCEPTION,
-			.has_error = true,
-		};
-	vcpu->ops->inject(vcpu, &event);
+	if (makes_double_fault(vcpu->event, vector))
+		vcpu->event = with_error | VECTOR_DF;
+	else if (has_error)
+		vcpu->event = with_error | (u64)error << 32 | vector;
+	else
+		vcpu->event = EVENT_VALID | EVENT_EXCEPTION | vector;
 }
 
 static struct segment real_segment(u16 attributes)
@@ -75,9 +71,10 @@ void vcpu_reset(struct vcpu *vcpu)
 	s->seg[SEG_TR] = real_segment(SEGMENT_TSS);
 	s->gdt_base = s->idt_base = 0;
 	s->gdt_limit = s->idt_limit = 0xffff;
-	vcpu->valid |= VCPU_CONTROL | VCPU_SEGMENTS;
+	vcpu->valid |= VCPU_CONTROL | VCPU_NEAR | VCPU_SEGMENTS;
 	vcpu->dirty |= VCPU_CONTROL | VCPU_SEGMENTS | VCPU_FLUSH;
-	vcpu->ops->inject(vcpu, NULL);
+	vcpu->shadow = false;
+	vcpu->event = 0;
 }
 
 void vcpu_init(struct vcpu *vcpu)

@@ -3,9 +3,9 @@
  * A virtual CPU: what common code sees of it. The vendor's part (VMCB, VMCS) hangs below and is touched
  * by the vendor's files alone.
  *
- * Registers are a cache over the vendor's structure. After an exit gpr, rip and rflags are valid;
- * the other groups after vcpu_need(). What common code changes it marks in `dirty`; the next entry
- * writes it back. dom0's vCPU never leaves its physical CPU, and only that CPU touches it; a
+ * Registers are a cache over the vendor's structure. After an exit gpr, rip, rflags, shadow and event are valid, and
+ * written back by the next entry; the other groups are valid after vcpu_need(), and what common code changes of
+ * them it marks in `dirty`, for the next entry to write back. dom0's vCPU never leaves its physical CPU, and only that CPU touches it; a
  * guest's belongs to the CPU that runs it (vm/guest.h).
  */
 #ifndef VM_VCPU_H
@@ -60,7 +60,6 @@ struct vcpu_control {
 	u64 dr6, dr7;
 	u8 cr8; /* guests only: the virtual TPR's bits 7:4 */
 	u8 cpl;
-	bool interrupt_shadow; /* of STI or MOV SS */
 };
 
 struct vcpu_segments {
@@ -81,6 +80,7 @@ struct vcpu_msrs {
 #define VCPU_MSRS	BIT(2)
 #define VCPU_INTERCEPTS BIT(3) /* dirty only: guests' window and exceptions */
 #define VCPU_FLUSH	BIT(4) /* dirty only: what the CPU caches of the guest is void, the TLB included */
+#define VCPU_NEAR	BIT(5) /* of VCPU_CONTROL cr3, cr4 and cr8, which AMD-V has at hand after each exit */
 
 struct vcpu_exit {
 	u32 reason; /* enum luv_exit */
@@ -117,34 +117,35 @@ struct vcpu_exit {
 	};
 };
 
-struct vcpu_event {
-	u8 vector;
-	u8 type; /* EVENT_ */
-	bool has_error;
-	u32 error;
-};
-
-/* APM 2 15.20. */
-#define EVENT_INTERRUPT 0u
-#define EVENT_NMI	2u
-#define EVENT_EXCEPTION 3u
+/*
+ * An event is a word as EVENTINJ (APM 2 15.20): the vector in bits 7:0, the error code in 63:32, 0: none. VT-x's is the
+ * same but for the error code's place (SDM 3C 25.8.3), and struct luv_inject's as well.
+ */
+#define EVENT_INTERRUPT	     (0ull << 8)
+#define EVENT_NMI	     (2ull << 8)
+#define EVENT_EXCEPTION	     (3ull << 8)
+#define EVENT_SOFTWARE	     (4ull << 8) /* and those from here on */
+#define EVENT_TYPE_OF(event) ((event) & 7ull << 8)
+#define EVENT_ERROR_VALID    BIT(11)
+#define EVENT_VALID	     BIT(31)
 
 #define CODE_PAGES 8
 
 /*
- * Where a page of code lies that was fetched from, and what made it so: while the registers, the entries of the
- * page tables and what is mapped are the same, a walk would end there again.
+ * Where a page of code lies that long mode fetched from, and what made it so: while CR3, CR4 (LA57), the entries of the
+ * page tables and what is mapped are the same, a walk would end there again. That it may be executed nobody asks:
+ * the CPU has just done so.
  */
 struct code_page {
 	u64 page; /* linear */
-	u64 cr0, cr3, cr4, efer;
-	u64 flushes;	/* of a guest's VM */
+	u64 cr3, cr4;
 	const u8 *code; /* NULL: none is known */
 	struct code_entry {
-		const u64 *at;
+		const u64 *at; /* NULL, from entry[4] on: no more */
 		u64 value;
-	} entry[5], *end;
+	} entry[6];
 };
+ASSERT_SIZE(struct code_page, 128);
 
 struct exit_policy;
 struct guest;
@@ -153,8 +154,10 @@ struct virt_ops;
 struct vcpu {
 	u64 gpr[GPR_COUNT]; /* offset 0: assembly knows it */
 	u64 rip, rflags;
+	u64 event; /* for the next entry; after an exit: the one whose delivery it interrupted */
 	struct vcpu_exit exit;
 	u32 valid, dirty;
+	bool shadow; /* of STI or MOV SS: interrupts are held back */
 	bool code64; /* after an exit: it ran in 64-bit mode (CS.L) */
 	bool active; /* its FS, GS, LDTR, TR and system call MSRs are in this CPU's registers */
 	struct vcpu_control control;

@@ -27,27 +27,21 @@ struct virt_ops {
 	/* The same for a guest: everything is intercepted but what the hardware switches. */
 	bool (*vcpu_create_guest)(struct vcpu *vcpu);
 	void (*vcpu_destroy)(struct vcpu *vcpu);
-	/* Puts the state that entry and exit do not switch (FS, GS, LDTR, TR, system call MSRs)
-	 * into this CPU's registers, and back. */
-	void (*switch_in)(struct vcpu *vcpu);
-	void (*switch_out)(struct vcpu *vcpu);
+	/* Takes the one vCPU's state that entry and exit do not switch (FS, GS, LDTR, TR, system call MSRs) out of
+	 * this CPU's registers, unless it is NULL, and puts the other's there. */
+	void (*switch_worlds)(struct vcpu *from, struct vcpu *to);
 	/* Reads groups of registers into the vCPU. */
 	void (*load)(struct vcpu *vcpu, u32 groups);
 	/* Writes back dirty groups; before enter. */
 	void (*store)(struct vcpu *vcpu);
-	/* An event for the next entry, instead of what was pending; NULL: nothing is. */
-	void (*inject)(struct vcpu *vcpu, const struct vcpu_event *event);
-	/* True when an event waits for the next entry: one injected, or one whose delivery the
-	 * last exit interrupted. */
-	bool (*interrupted)(struct vcpu *vcpu, struct vcpu_event *event);
-	/* Runs the guest until it exits; fills exit, gpr, rip, rflags. */
+	/* Runs the guest until it exits; fills exit, gpr, rip, rflags, shadow, event. */
 	void (*enter)(struct vcpu *vcpu);
 	/* The vCPU's CPU waits for STARTUP: at the next entry, where startup_exits, whatever its state is; else here and now, for a
 	 * real INIT and STARTUP, and it never returns. */
 	void (*park)(struct vcpu *vcpu);
 	/* The vCPU's IA32_DEBUGCTL; dom0's vCPU, active. */
 	u64 (*debugctl)(struct vcpu *vcpu);
-	/* Takes away from what the CPU answers dom0 what guest mode cannot do here. */
+	/* Takes away from what the CPU answers dom0 what guest mode cannot do here; NULL: it can do everything. */
 	void (*cpuid)(u32 leaf, u32 subleaf, struct cpuid *r);
 	/* From now on dom0's writes to the MSR exit, or need not any more: each CPU learns of it at its next
 	 * such exit, or by VCPU_FLUSH. */

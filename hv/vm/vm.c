@@ -9,12 +9,8 @@
 #include "vm/virt_ops.h"
 #include "vm/world.h"
 
-#define WRONG_HANDLES_MAX 64
 #define FREE_STEP	  32	     /* table pages that one call frees */
 #define UNMAP_STEP	  (16 * MIB) /* of guest memory that one call unmaps, in small pages */
-
-static struct spinlock table_lock;
-static struct vm *table[LUV_VMS_MAX]; /* table_lock */
 
 /* --- lifetime ------------------------------------------------------------------------------- */
 
@@ -52,20 +48,20 @@ static bool free_vm_some(struct vm *vm)
 }
 
 /*
- * table_lock is held. Frees a step of one dead VM: 1: something was freed, 0: nothing is dead, and
+ * The table's lock is held. Frees a step of one dead VM: 1: something was freed, 0: nothing is dead, and
  * LUV_ERR_AGAIN: call again, there is more.
  */
 static s64 reap(bool (*is_dead)(const struct vm *vm))
 {
 	for (u32 i = 0; i < LUV_VMS_MAX; i++) {
-		struct vm *vm = table[i];
+		struct vm *vm = vm_table[i];
 
 		if (!vm || vm->references || !(vm->dying || is_dead(vm)))
 			continue;
 		vm->dying = true;
 		if (!free_vm_some(vm))
 			return LUV_ERR_AGAIN;
-		table[i] = NULL;
+		vm_table[i] = NULL;
 		return 1;
 	}
 	return 0;
@@ -85,23 +81,23 @@ static struct vm *allocate(const struct virt_ops *ops)
 	return NULL;
 }
 
-/* table_lock is held. A handle's low byte is the place in the table, the rest is unguessable. */
+/* The table's lock is held. A handle's low byte is the place in the table, the rest is unguessable. */
 static bool insert(struct vm *vm)
 {
 	_Static_assert(LUV_VMS_MAX == 256, "a handle's low byte");
 	for (u32 i = 0; i < LUV_VMS_MAX; i++) {
-		if (table[i])
+		if (vm_table[i])
 			continue;
 		vm->handle = (u32)random_u64() & INT32_MAX & ~(LUV_VMS_MAX - 1);
 		vm->handle |= BIT(30) | i;
 		vm->place = i;
-		table[i] = vm;
+		vm_table[i] = vm;
 		return true;
 	}
 	return false;
 }
 
-/* table_lock is held. */
+/* The table's lock is held. */
 static s64 create(const struct virt_ops *ops, u64 address_space, const struct luv_vm_create *create,
 		  u64 *owner_page)
 {
@@ -129,59 +125,15 @@ s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm
 {
 	s64 result, reaped;
 
-	spin_lock(&table_lock);
+	spin_lock(&vm_table_lock);
 	result = create(ops, address_space, wanted, owner_page);
 	if (result == LUV_ERR_NOMEM) {
 		reaped = reap(is_dead);
 		if (reaped)
 			result = LUV_ERR_AGAIN;
 	}
-	spin_unlock(&table_lock);
+	spin_unlock(&vm_table_lock);
 	return result;
-}
-
-static struct vm *get(u64 address_space, u64 handle, bool dying)
-{
-	struct vm *vm;
-
-	spin_lock(&table_lock);
-	vm = table[handle % LUV_VMS_MAX];
-	if (vm && vm->address_space != address_space)
-		vm = NULL;
-	/* Address spaces are reused: whoever has a dead owner's may not try handles for long. */
-	if (vm && vm->handle != handle) {
-		vm->wrong_handles++;
-		vm = NULL;
-	}
-	if (vm && vm->wrong_handles >= WRONG_HANDLES_MAX)
-		vm = NULL;
-	if (vm && vm->dying && !dying)
-		vm = NULL;
-	/* The owner's page is no longer its own: this is somebody else. */
-	if (vm && !vm->dying && __atomic_load_n(vm->owner_word, __ATOMIC_RELAXED) != vm->nonce)
-		vm = NULL;
-	if (vm)
-		vm->references++;
-	spin_unlock(&table_lock);
-	return vm;
-}
-
-struct vm *vm_get(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, false);
-}
-
-struct vm *vm_get_to_destroy(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, true);
-}
-
-void vm_put(struct vm *vm)
-{
-	spin_lock(&table_lock);
-	ASSERT(vm->references);
-	vm->references--;
-	spin_unlock(&table_lock);
 }
 
 s64 vm_destroy(struct vm *vm)
@@ -189,18 +141,18 @@ s64 vm_destroy(struct vm *vm)
 	s64 result = LUV_ERR_BUSY;
 	u32 place;
 
-	spin_lock(&table_lock);
+	spin_lock(&vm_table_lock);
 	vm->references--;
 	if (!vm->references) {
 		vm->dying = true;
 		place = vm->place;
 		result = LUV_ERR_AGAIN;
 		if (free_vm_some(vm)) {
-			table[place] = NULL;
+			vm_table[place] = NULL;
 			result = 0;
 		}
 	}
-	spin_unlock(&table_lock);
+	spin_unlock(&vm_table_lock);
 	return result;
 }
 
@@ -210,7 +162,7 @@ static bool slot_valid(const struct luv_slot *slot)
 {
 	const u64 gpa_end = BIT(LUV_GPA_BITS);
 
-	return slot->slot < LUV_SLOTS_MAX && !(slot->flags & ~(LUV_SLOT_READ_ONLY | LUV_SLOT_LOG_DIRTY)) &&
+	return slot->slot < LUV_SLOTS_MAX && !(slot->flags & ~(LUV_SLOT_READ_ONLY | LUV_SLOT_LOG_DIRTY | LUV_SLOT_LAZY)) &&
 	       (slot->gpa | slot->size | slot->address) % PAGE_SIZE == 0 &&
 	       range_within(slot->gpa, slot->size, 0, gpa_end) &&
 	       range_within(slot->address, slot->size, 0, BIT(63));
@@ -280,12 +232,10 @@ s64 vm_slot_set(struct vm *vm, const struct luv_slot *slot)
 	if (!slot_valid(slot) ||
 	    (slot->flags & LUV_SLOT_LOG_DIRTY && !vm->nested.format->dirty))
 		return LUV_ERR_INVAL;
-	spin_lock(&vm->lock);
-	if (vm->running)
-		result = LUV_ERR_BUSY;
-	else
-		result = slot_replace(vm, slot);
-	spin_unlock(&vm->lock);
+	if (!vm_change_begin(vm))
+		return LUV_ERR_BUSY;
+	result = slot_replace(vm, slot);
+	vm_change_end(vm);
 	return result;
 }
 
@@ -331,6 +281,13 @@ bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *the
 	return done;
 }
 
+void vm_map_near(struct vm *vm, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access)
+{
+	spin_lock(&vm->lock);
+	nested_map_near(&vm->nested, at, frames, count, index, access, CACHE_WB);
+	spin_unlock(&vm->lock);
+}
+
 bool vm_make_executable(struct vm *vm, gpa_t at)
 {
 	u64 page = align_down(at.addr, PAGE_SIZE);
@@ -355,11 +312,10 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 	if (read->slot >= LUV_SLOTS_MAX || read->first % 64 || !read->count ||
 	    read->count > LUV_DIRTY_PAGES_MAX)
 		return LUV_ERR_INVAL;
-	spin_lock(&vm->lock);
+	if (!vm_change_begin(vm))
+		return LUV_ERR_BUSY;
 	slot = &vm->slots[index_nospec(read->slot, LUV_SLOTS_MAX)];
-	if (vm->running) {
-		result = LUV_ERR_BUSY;
-	} else if (!slot->size || !(slot->flags & LUV_SLOT_LOG_DIRTY)) {
+	if (!slot->size || !(slot->flags & LUV_SLOT_LOG_DIRTY)) {
 		result = LUV_ERR_NOENT;
 	} else if (!range_within(read->first, read->count, 0, slot->size / PAGE_SIZE)) {
 		result = LUV_ERR_INVAL;
@@ -368,7 +324,7 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
 				  (u32)read->count, bitmap);
 		vm->flushes++;
 	}
-	spin_unlock(&vm->lock);
+	vm_change_end(vm);
 	return result;
 }
 
@@ -404,6 +360,7 @@ static void power_on(struct vcpu *vcpu, struct vm *vm, u32 index)
 	guest->cr4 = world_limits()->cr4;
 	guest->rdtscp = guest->invpcid = true;
 	guest->unchecked = true;
+	guest->tag_generation = UINT64_MAX;
 	lapic_reset(&guest->lapic, index, index == 0);
 	if (vm->tsc_khz)
 		lapic_set_tsc_khz(&guest->lapic, vm->tsc_khz);
@@ -434,61 +391,4 @@ s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_
 	}
 	spin_unlock(&vm->lock);
 	return result;
-}
-
-/* The lock is held. What was unmapped of a change is mapped again by a vCPU that runs meanwhile. */
-static void restart_changes(struct vm *vm)
-{
-	for (u32 i = 0; i < LUV_SLOTS_MAX; i++) {
-		if (vm->slots[i].stale)
-			vm->slots[i].stale = vm->slots[i].size;
-	}
-	vm->changing = false;
-}
-
-void vm_run_begin(struct vm *vm)
-{
-	spin_lock(&vm->lock);
-	if (vm->changing)
-		restart_changes(vm);
-	vm->running++;
-	spin_unlock(&vm->lock);
-}
-
-void vm_run_end(struct vm *vm)
-{
-	spin_lock(&vm->lock);
-	vm->running--;
-	spin_unlock(&vm->lock);
-}
-
-const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index)
-{
-	if (index >= LUV_VCPUS_MAX)
-		return NULL;
-	return __atomic_load_n(&vm->vcpu[index_nospec(index, LUV_VCPUS_MAX)], __ATOMIC_ACQUIRE);
-}
-
-struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, enum guest_holder holder, s64 *error)
-{
-	struct vcpu *vcpu;
-	enum guest_holder found = HELD_NOT;
-
-	*error = LUV_ERR_NOENT;
-	if (index >= LUV_VCPUS_MAX)
-		return NULL;
-	index = index_nospec(index, LUV_VCPUS_MAX);
-	vcpu = __atomic_load_n(&vm->vcpu[index], __ATOMIC_ACQUIRE);
-	if (!vcpu)
-		return NULL;
-	if (__atomic_compare_exchange_n(&vcpu->guest->holder, &found, holder, false,
-					__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-		return vcpu;
-	*error = found == HELD_BY_RUN ? LUV_ERR_BUSY : LUV_ERR_AGAIN;
-	return NULL;
-}
-
-void vm_vcpu_release(struct vcpu *vcpu)
-{
-	__atomic_store_n(&vcpu->guest->holder, HELD_NOT, __ATOMIC_RELEASE);
 }

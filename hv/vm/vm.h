@@ -2,9 +2,9 @@
 /*
  * Virtual machines: who owns them, their memory slots and vCPUs, and their end.
  *
- * Locks: the table's lock guards handles and lifetimes; each VM's lock its slots, vCPUs and nested
- * tables. The table's comes first. A call holds a VM by a reference (vm_get, vm_put); RUN holds it
- * for as long as the guest runs, so a VM in RUN cannot be destroyed.
+ * Locks: the table's lock guards handles, lifetimes and who has which vCPU; each VM's lock its slots, the creation of
+ * vCPUs and nested tables. The table's comes first. A call holds a VM by a reference (vm_get, vm_put); whoever has a vCPU
+ * has one too, so a VM in RUN cannot be destroyed.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -36,7 +36,8 @@ struct vm {
 	u32 references;	     /* the table's lock */
 	u32 wrong_handles;   /* the table's lock: tries that named this VM's place wrongly */
 	bool dying;	     /* the table's lock: it is being freed, in steps */
-	u32 running;	     /* lock: vCPUs in RUN */
+	u32 running;	     /* the table's lock: vCPUs in RUN; not 0 only where changes is 0, and the other way about */
+	u32 changes;	     /* the table's lock: calls that change slots, or what they map */
 	u64 flushes;	     /* lock: counts changes that need a TLB flush before the next entry */
 	u64 last_slot;	     /* a hint, unlocked */
 	u32 lowest_turn;     /* atomic: whose turn a lowest-priority message is */
@@ -88,6 +89,9 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
  */
 bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *there);
 
+/* Maps what is absent around a 4 KiB page (nested_map_near). */
+void vm_map_near(struct vm *vm, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access);
+
 /* Makes the 4 KiB page at an address that is mapped executable. False: the pool is exhausted. */
 bool vm_make_executable(struct vm *vm, gpa_t at);
 
@@ -99,14 +103,19 @@ s64 vm_vcpu_create(struct vm *vm, const struct virt_ops *ops, const struct exit_
 const struct vcpu *vm_vcpu_peek(struct vm *vm, u64 index);
 
 /*
- * The vCPU, taken for this CPU; NULL with *error NOENT, BUSY (it is in RUN), or AGAIN: another call has it
- * for a moment.
+ * Takes a vCPU of this address space's for this CPU, and holds its VM. LUV_ERR_PERM, NOENT, BUSY (it is in RUN), or AGAIN:
+ * another call is about to be done with it, or with the slots. From HELD_BY_RUN to the release slots do not change.
  */
-struct vcpu *vm_vcpu_take(struct vm *vm, u64 index, enum guest_holder holder, s64 *error);
+s64 vm_vcpu_take(u64 address_space, u64 handle, u64 index, enum guest_holder holder, struct vcpu **taken);
 void vm_vcpu_release(struct vcpu *vcpu);
 
-/* Around the time in which a vCPU may run: slots do not change meanwhile. */
-void vm_run_begin(struct vm *vm);
-void vm_run_end(struct vm *vm);
+/* --- between vm.c and hold.c ---------------------------------------------------------------- */
+
+extern struct spinlock vm_table_lock;
+extern struct vm *vm_table[LUV_VMS_MAX]; /* vm_table_lock */
+
+/* Around a change of the slots, or of what they map, under the VM's lock: no vCPU runs meanwhile. False: one does. */
+bool vm_change_begin(struct vm *vm);
+void vm_change_end(struct vm *vm);
 
 #endif

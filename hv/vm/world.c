@@ -22,6 +22,7 @@
 /* Immutable after world_init. */
 static struct {
 	bool xsave, xss, tsc_aux, spec_ctrl, ibpb, debugctl, counters, l1d;
+	bool more; /* any of xss, spec_ctrl, ibpb, counters */
 	u64 xcr0;
 	struct state_limits limits;
 } has;
@@ -46,7 +47,7 @@ void world_set_mitigations(enum mitigation_mode mode)
 	mitigation_mode = mode;
 }
 
-bool world_mitigate(u32 which, bool can, bool needed)
+COLD bool world_mitigate(u32 which, bool can, bool needed)
 {
 	bool done = can && (mitigation_mode == MITIGATE_ALL || (mitigation_mode == MITIGATE_AUTO && needed));
 
@@ -64,7 +65,7 @@ u32 world_mitigations(void)
  * CVE-2025-40300): Zen to Zen 5, and nearly all of Intel's that have IBPB. dom0's kernel cannot know when its
  * process has run a guest.
  */
-static bool wants_ibpb(void)
+static COLD bool wants_ibpb(void)
 {
 	u32 f = family();
 
@@ -75,7 +76,7 @@ static bool wants_ibpb(void)
 }
 
 /* L1 terminal fault (CVE-2018-3646): a guest reads what is in the L1 data cache, by guest physical address. */
-static bool wants_l1d_flush(void)
+static COLD bool wants_l1d_flush(void)
 {
 	u64 capabilities = 0;
 
@@ -86,7 +87,7 @@ static bool wants_l1d_flush(void)
 }
 
 /* Intel's MDS and its kin, always; AMD's TSA where CPUID 80000021h has VERW_CLEAR, but not TSA_SQ_NO and TSA_L1_NO. */
-static void choose_verw(void)
+static COLD void choose_verw(void)
 {
 	const u64 not_affected = BIT(1) | BIT(2);
 	struct cpuid id = {0};
@@ -97,7 +98,7 @@ static void choose_verw(void)
 		       is_intel() || (id.ecx & not_affected) != not_affected);
 }
 
-u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7)
+COLD u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7)
 {
 	u64 bits = 0x7ff; /* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
 
@@ -109,7 +110,7 @@ u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7)
 }
 
 /* The largest set of known parts whose XSAVE area fits the page. */
-static u64 usable_xcr0(void)
+static COLD u64 usable_xcr0(void)
 {
 	u64 xcr0 = cpuid(0xd, 0).eax & XCR0_KNOWN, size = 576;
 
@@ -128,7 +129,7 @@ static u64 usable_xcr0(void)
 	return xcr0;
 }
 
-void world_init(void)
+COLD void world_init(void)
 {
 	struct cpuid sizes = cpuid(0x80000008, 0), extended = cpuid(7, 0);
 
@@ -146,6 +147,7 @@ void world_init(void)
 	has.debugctl = !is_intel();
 	has.counters = is_intel() && (cpuid(0xa, 0).eax & 0xff) >= 2;
 	has.l1d = wants_l1d_flush();
+	has.more = has.xss || has.spec_ctrl || has.ibpb || has.counters;
 	has.limits = (struct state_limits){
 		.physical_bits = (u8)sizes.eax,
 		.cr4 = world_cr4_bits(cpuid(1, 0).ecx, extended.ebx, extended.ecx),
@@ -156,11 +158,14 @@ void world_init(void)
 		has.limits.efer |= EFER_FFXSR;
 }
 
-bool world_cpu_init(struct cpu *cpu)
+COLD bool world_cpu_init(struct cpu *cpu)
 {
 	u64 cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
 
 	write_cr4(has.xsave ? cr4 | CR4_OSXSAVE : cr4);
+	/* dom0's, whose writes exit; unless an INIT has just torn a guest off, and it is the guest's. */
+	if (!cpu->guest && has.tsc_aux)
+		cpu->dom0_msrs.tsc_aux = rdmsr(MSR_TSC_AUX);
 	if (!cpu->fpu)
 		cpu->fpu = page_alloc();
 	return cpu->fpu;
@@ -178,37 +183,20 @@ u64 world_xcr0(void)
 
 /* --- FPU ------------------------------------------------------------------------------------ */
 
-static void fpu_save(void *area)
+static void fpu_save(void *area, u64 parts)
 {
-	if (has.xsave)
-		__asm__ volatile("xsave64 (%0)"
-				 :
-				 : "r"(area), "a"((u32)has.xcr0), "d"((u32)(has.xcr0 >> 32))
-				 : "memory");
-	else
-		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
+	__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((u32)parts), "d"((u32)(parts >> 32)) : "memory");
 }
 
 /* False where the CPU answers #GP: reserved bits in the area. Parts of it may be loaded then. */
-static bool fpu_restore(const void *area)
+static bool fpu_restore(const void *area, u64 parts)
 {
-	if (!has.xsave) {
-		__asm__ goto("1: fxrstor64 (%0)\n\t"
-			     ".pushsection .fixup, \"a\"\n\t"
-			     ".quad 1b, %l[fault]\n\t"
-			     ".popsection"
-			     :
-			     : "r"(area)
-			     : "memory"
-			     : fault);
-		return true;
-	}
 	__asm__ goto("1: xrstor64 (%0)\n\t"
 		     ".pushsection .fixup, \"a\"\n\t"
 		     ".quad 1b, %l[fault]\n\t"
 		     ".popsection"
 		     :
-		     : "r"(area), "a"((u32)has.xcr0), "d"((u32)(has.xcr0 >> 32))
+		     : "r"(area), "a"((u32)parts), "d"((u32)(parts >> 32))
 		     : "memory"
 		     : fault);
 	return true;
@@ -216,27 +204,51 @@ fault:
 	return false;
 }
 
+/* Without XSAVE. */
+static COLD bool fx_switch(void *from, const void *to)
+{
+	__asm__ volatile("fxsave64 (%0)" : : "r"(from) : "memory");
+	__asm__ goto("1: fxrstor64 (%0)\n\t"
+		     ".pushsection .fixup, \"a\"\n\t"
+		     ".quad 1b, %l[fault]\n\t"
+		     ".popsection"
+		     :
+		     : "r"(to)
+		     : "memory"
+		     : fault);
+	return true;
+fault:
+	__asm__ volatile("fxrstor64 (%0)" : : "r"(from) : "memory");
+	return false;
+}
+
 /* XSETBV is slow and serializing; most often there is nothing to do. */
 static void set_xcr0(u64 from, u64 to)
 {
-	if (has.xsave && from != to)
+	if (from != to)
 		xsetbv(to);
 }
 
-/* Leaves XCR0 at has.xcr0: all that we switch is enabled. */
-static void dom0_fpu_save(struct cpu *cpu)
+/*
+ * From the one area to the other, with all that we switch enabled. False where the other is refused: the one is back.
+ * dom0's XSETBV does not exit, nor does a guest's everywhere, so XCR0 is read.
+ */
+static inline bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to_xcr0)
 {
-	if (has.xsave) {
-		cpu->dom0_xcr0 = xgetbv();
-		set_xcr0(cpu->dom0_xcr0, has.xcr0);
-	}
-	fpu_save(cpu->fpu);
-}
+	u64 parts = has.xcr0, now;
 
-static void dom0_fpu_restore(struct cpu *cpu)
-{
-	ASSERT(fpu_restore(cpu->fpu));
-	set_xcr0(has.xcr0, cpu->dom0_xcr0);
+	if (!has.xsave)
+		return fx_switch(from, to);
+	*from_xcr0 = now = xgetbv();
+	set_xcr0(now, parts);
+	fpu_save(from, parts);
+	if (fpu_restore(to, parts)) {
+		set_xcr0(parts, to_xcr0);
+		return true;
+	}
+	ASSERT(fpu_restore(from, parts));
+	set_xcr0(parts, now);
+	return false;
 }
 
 /* --- debug registers and MSRs --------------------------------------------------------------- */
@@ -271,19 +283,17 @@ static void swap_msr(bool present, u32 msr, u64 *old, u64 new)
 		wrmsr(msr, new);
 }
 
-static void restore_msr(bool present, u32 msr, u64 *now, u64 old)
+/* Where what is there is known, because writes of it exit. */
+static void set_msr(bool present, u32 msr, u64 now, u64 new)
 {
-	if (!present)
-		return;
-	*now = rdmsr(msr);
-	if (*now != old)
-		wrmsr(msr, old);
+	if (now != new && present)
+		wrmsr(msr, new);
 }
 
-/* For those that were 0 with the guest, which cannot write to them itself. */
-static void set_again(bool present, u32 msr, u64 old)
+/* For those that were 0 with the guest, which cannot write to them itself; `old` is 0 where the CPU has none. */
+static void set_again(u32 msr, u64 old)
 {
-	if (present && old)
+	if (old)
 		wrmsr(msr, old);
 }
 
@@ -291,42 +301,42 @@ static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 {
 	/* dom0 must not trace or count in the guest, nor may the guest inherit branch traps. */
 	swap_msr(has.debugctl, MSR_DEBUGCTL, &dom0->debugctl, 0);
+	set_msr(has.tsc_aux, MSR_TSC_AUX, dom0->tsc_aux, guest->tsc_aux);
+	if (!has.more)
+		return;
 	swap_msr(has.counters, MSR_PERF_GLOBAL_CTRL, &dom0->counters, 0);
 	swap_msr(has.xss, MSR_XSS, &dom0->xss, 0);
-	swap_msr(has.tsc_aux, MSR_TSC_AUX, &dom0->tsc_aux, guest->tsc_aux);
 	/* Last: it may restrict our own speculation. */
 	swap_msr(has.spec_ctrl, MSR_SPEC_CTRL, &dom0->spec_ctrl, guest->spec_ctrl);
 }
 
-static void msrs_leave(const struct dom0_msrs *dom0, u64 *spec_ctrl, u64 *tsc_aux)
+static void msrs_leave(const struct dom0_msrs *dom0, u64 spec_ctrl, u64 tsc_aux)
 {
-	restore_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
-	if (has.ibpb)
-		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
-	restore_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
-	set_again(has.xss, MSR_XSS, dom0->xss);
-	set_again(has.counters, MSR_PERF_GLOBAL_CTRL, dom0->counters);
-	set_again(has.debugctl, MSR_DEBUGCTL, dom0->debugctl);
+	if (has.more) {
+		set_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
+		if (has.ibpb)
+			wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+		set_again(MSR_XSS, dom0->xss);
+		set_again(MSR_PERF_GLOBAL_CTRL, dom0->counters);
+	}
+	set_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
+	set_again(MSR_DEBUGCTL, dom0->debugctl);
 }
 
 bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 {
 	struct cpu *cpu = dom0->cpu;
+	struct guest *g = guest->guest;
 
-	dom0_fpu_save(cpu);
-	if (!fpu_restore(guest->guest->fpu)) {
-		dom0_fpu_restore(cpu);
+	if (!fpu_switch(cpu->fpu, &cpu->dom0_xcr0, g->fpu, g->xcr0))
 		return false;
-	}
-	set_xcr0(has.xcr0, guest->guest->xcr0);
 	debug_save(cpu->dom0_dr);
-	debug_load(cpu->dom0_dr, guest->guest->dr);
-	msrs_enter(&cpu->dom0_msrs, guest->guest);
-	dom0->ops->switch_out(dom0);
+	debug_load(cpu->dom0_dr, g->dr);
+	msrs_enter(&cpu->dom0_msrs, g);
 	if (guest->dirty)
 		guest->ops->store(guest);
 	guest->cpu = cpu;
-	guest->ops->switch_in(guest);
+	guest->ops->switch_worlds(dom0, guest);
 	cpu->guest = guest;
 	if (has.l1d)
 		wrmsr(MSR_FLUSH_CMD, FLUSH_CMD_L1D);
@@ -336,29 +346,24 @@ bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 void world_leave(struct vcpu *dom0, struct vcpu *guest)
 {
 	struct cpu *cpu = dom0->cpu;
+	struct guest *g = guest->guest;
 
 	cpu->guest = NULL;
-	guest->ops->switch_out(guest);
-	dom0->ops->switch_in(dom0);
-	msrs_leave(&cpu->dom0_msrs, &guest->guest->spec_ctrl, &guest->guest->tsc_aux);
-	debug_save(guest->guest->dr);
-	debug_load(guest->guest->dr, cpu->dom0_dr);
-	if (has.xsave) {
-		/* The guest may have changed it where XSETBV does not exit. */
-		guest->guest->xcr0 = xgetbv();
-		set_xcr0(guest->guest->xcr0, has.xcr0);
-	}
-	fpu_save(guest->guest->fpu);
-	dom0_fpu_restore(cpu);
+	dom0->ops->switch_worlds(guest, dom0);
+	msrs_leave(&cpu->dom0_msrs, g->spec_ctrl, g->tsc_aux);
+	debug_save(g->dr);
+	debug_load(g->dr, cpu->dom0_dr);
+	ASSERT(fpu_switch(g->fpu, &g->xcr0, cpu->fpu, cpu->dom0_xcr0));
 }
 
-void world_abandon(struct vcpu *dom0)
+COLD void world_abandon(struct vcpu *dom0)
 {
 	struct cpu *cpu = dom0->cpu;
-	u64 ignored, now[4];
+	u64 now[4];
 
-	dom0->ops->switch_in(dom0);
-	msrs_leave(&cpu->dom0_msrs, &ignored, &ignored);
+	dom0->ops->switch_worlds(NULL, dom0);
+	/* Whatever is there. */
+	msrs_leave(&cpu->dom0_msrs, ~cpu->dom0_msrs.spec_ctrl, ~cpu->dom0_msrs.tsc_aux);
 	debug_save(now);
 	debug_load(now, cpu->dom0_dr);
 	if (has.xsave)

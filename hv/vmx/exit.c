@@ -50,7 +50,7 @@ static void take_debug_exit(struct vcpu *vcpu)
 static void decode_exception(struct vcpu *vcpu)
 {
 	struct vcpu_exit *exit = &vcpu->exit;
-	u32 event = (u32)vmcs_read(EXIT_EVENT);
+	u64 event = vmcs_read(EXIT_EVENT);
 
 	if (EVENT_TYPE_OF(event) == EVENT_NMI) {
 		/* It is used up: dom0 gets one of ours (cpu/percpu.h). */

@@ -41,7 +41,7 @@ static const u32 switched_msrs[] = {
 
 static u8 guest_bitmap[PAGE_SIZE] ALIGNED(4096);
 
-void vmx_guest_init(void)
+COLD void vmx_guest_init(void)
 {
 	memset(guest_bitmap, 0xff, sizeof(guest_bitmap));
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
@@ -49,7 +49,7 @@ void vmx_guest_init(void)
 }
 
 /* NE must be set; CD and NW would be the CPU's. CR4's mask is written with CR4. */
-bool vmx_guest_create(struct vcpu *vcpu)
+COLD bool vmx_guest_create(struct vcpu *vcpu)
 {
 	struct vmx *x = vmx_create(vcpu);
 
@@ -63,7 +63,7 @@ bool vmx_guest_create(struct vcpu *vcpu)
 	return true;
 }
 
-static bool refuse(struct vcpu *vcpu, const char *check)
+static COLD bool refuse(struct vcpu *vcpu, const char *check)
 {
 	vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_ENTRY_FAILED, .code = INVALID_STATE};
 	hv_log_first("CPU %u: a guest's state is invalid: %s", vcpu->cpu->index, check);
@@ -71,7 +71,7 @@ static bool refuse(struct vcpu *vcpu, const char *check)
 }
 
 /* False where the four lie in memory that the nested tables do not map yet: an exit as the CPU's walk would make. */
-static bool load_pdptes(struct vcpu *vcpu)
+static COLD bool load_pdptes(struct vcpu *vcpu)
 {
 	const u64 reserved = PDPTE_RESERVED | ~(BIT(world_limits()->physical_bits) - 1);
 	gpa_t at = gpa(vmcs_read(GUEST_CR3) & 0xffffffe0);
@@ -101,7 +101,7 @@ static bool load_pdptes(struct vcpu *vcpu)
 static bool check_state(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	bool injects = x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_INTERRUPT;
+	bool injects = vcpu->event && EVENT_TYPE_OF(vcpu->event) == EVENT_INTERRUPT;
 	const char *wrong;
 
 	/* A client may have cleared IF since the interrupt's delivery was interrupted. */
@@ -118,8 +118,7 @@ static bool check_state(struct vcpu *vcpu)
 /* Virtual NMIs: the CPU knows when they are blocked, and clears that behind IRET (SDM 3C 25.6.1). */
 static void write_nmi_blocking(const struct vcpu *vcpu)
 {
-	const struct vmx *x = vcpu->vendor;
-	bool injects = x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_NMI;
+	bool injects = EVENT_TYPE_OF(vcpu->event) == EVENT_NMI;
 	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = now & ~BLOCKED_BY_NMI;
 
 	/* One that is injected blocks the next by itself, and may not find them blocked. */
@@ -153,11 +152,10 @@ static void write_intercepts(struct vcpu *vcpu)
 static void renew_tag(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	bool wrapped;
 
-	if (!tag_renew(vcpu, VPID_COUNT, x->flush, &x->vpid, &wrapped))
+	if (!x->flush && tag_is_valid(vcpu))
 		return;
-	if (wrapped)
+	if (tag_renew(vcpu, VPID_COUNT, &x->vpid))
 		vpid_invalidate_all();
 	ept_invalidate(x->ept_pointer);
 	vmcs_write(VPID, x->vpid);

@@ -150,12 +150,8 @@ enum vmcs_field { VMCS_FIELDS(VMCS_FIELD_ENUM) };
 #define ENTRY_LOAD_PAT	 BIT(14)
 #define ENTRY_LOAD_EFER	 BIT(15)
 
-/* ENTRY_EVENT, EXIT_EVENT, VECTORING_EVENT, SDM 3C 25.8.3, 25.9.2: vector 7:0, then: */
-#define EVENT_TYPE_OF(event) ((u32)(event) >> 8 & 7) /* EVENT_INTERRUPT, NMI, EXCEPTION; from 4 on software's */
-#define EVENT_SOFTWARE	     4u
-#define EVENT_ERROR_VALID    BIT(11)
+/* EXIT_EVENT, SDM 3C 25.9.2, beside what every event has (vm/vcpu.h). */
 #define EVENT_IRET_UNBLOCKED BIT(12) /* EXIT_EVENT: the IRET that faulted had unblocked NMIs */
-#define EVENT_VALID	     BIT(31)
 
 /* GUEST_INTERRUPTIBILITY, SDM 3C table 25-3. */
 #define BLOCKED_BY_STI	  BIT(0)

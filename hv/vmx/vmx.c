@@ -66,7 +66,7 @@ static bool vmx_ident(void)
 }
 
 /* Locked by the firmware, as it should be, or by us (SDM 3C 24.7). */
-static bool enabled(void)
+static COLD bool enabled(void)
 {
 	u64 control = rdmsr(MSR_FEATURE_CONTROL);
 
@@ -76,7 +76,7 @@ static bool enabled(void)
 	return true;
 }
 
-static bool has_multihit(void)
+static COLD bool has_multihit(void)
 {
 	u64 capabilities = 0;
 
@@ -85,7 +85,7 @@ static bool has_multihit(void)
 	return !(capabilities & ARCH_PSCHANGE_MC_NO);
 }
 
-static const char *vmx_probe(void)
+static COLD const char *vmx_probe(void)
 {
 	const char *missing;
 
@@ -145,7 +145,7 @@ static void write_controls(const struct vmx_controls *c)
 }
 
 /* Root mode, as it is now on every CPU; the selectors are null but for these two. */
-static void write_host_state(const u8 *exit)
+static COLD void write_host_state(const u8 *exit)
 {
 	vmcs_write(HOST_CS_SELECTOR, SELECTOR_CODE);
 	vmcs_write(HOST_TR_SELECTOR, SELECTOR_TR);
@@ -159,7 +159,7 @@ static void write_host_state(const u8 *exit)
 	vmcs_write(HOST_RIP, (u64)exit);
 }
 
-struct vmx *vmx_create(struct vcpu *vcpu)
+COLD struct vmx *vmx_create(struct vcpu *vcpu)
 {
 	const struct vmx_controls *controls = vcpu->guest ? &vmx_has.guest : &vmx_has.dom0;
 	struct vmx *x = vcpu->vendor ? vcpu->vendor : page_alloc();
@@ -193,7 +193,7 @@ static void intercept_msr(u32 msr, bool read, bool write)
 }
 
 /* Everything but what must be set, in VMX operation, and what dom0 must not see is dom0's own. */
-static bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
+static COLD bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 {
 	struct vmx *x = vmx_create(vcpu);
 
@@ -265,7 +265,7 @@ void vmx_give_back(const struct vcpu *vcpu)
 		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
 }
 
-static void vmx_switch_in(struct vcpu *vcpu)
+static void switch_in(struct vcpu *vcpu)
 {
 	const struct vmx *x = vcpu->vendor;
 
@@ -280,7 +280,7 @@ static void vmx_switch_in(struct vcpu *vcpu)
 	vcpu->active = true;
 }
 
-static void vmx_switch_out(struct vcpu *vcpu)
+static void switch_out(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
 
@@ -294,6 +294,13 @@ static void vmx_switch_out(struct vcpu *vcpu)
 	vcpu->active = false;
 	if (vcpu->guest)
 		clear(x);
+}
+
+static void vmx_switch_worlds(struct vcpu *from, struct vcpu *to)
+{
+	if (from)
+		switch_out(from);
+	switch_in(to);
 }
 
 /* --- registers ------------------------------------------------------------------------------ */
@@ -317,8 +324,6 @@ static void load_control(struct vcpu *vcpu)
 		.dr7 = vmcs_read(GUEST_DR7),
 		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
 		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
-		.interrupt_shadow =
-			vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS),
 	};
 }
 
@@ -416,7 +421,7 @@ static void store_shadow(const struct vcpu *vcpu)
 	const u64 both = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
 	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = 0;
 
-	if (vcpu->control.interrupt_shadow)
+	if (vcpu->shadow)
 		wanted = now & both ? now & both : BLOCKED_BY_MOV_SS;
 	if ((now & both) != wanted)
 		vmcs_write(GUEST_INTERRUPTIBILITY, (now & ~both) | wanted);
@@ -446,7 +451,6 @@ static void store_control(struct vcpu *vcpu)
 		write_cr2(c->cr2);
 		write_dr6(c->dr6);
 	}
-	store_shadow(vcpu);
 }
 
 /* A code or data segment is accessed, and a TSS busy, when a CPU holds it; clients may forget that. */
@@ -528,63 +532,28 @@ static u64 vmx_debugctl(struct vcpu *vcpu)
 
 /* --- events --------------------------------------------------------------------------------- */
 
-static void vmx_inject(struct vcpu *vcpu, const struct vcpu_event *event)
-{
-	/* These push an error code in protected mode, and no others do; the CPU checks it (SDM 3C 27.2.1.3). */
-	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17);
-	struct vmx *x = vcpu->vendor;
-
-	x->event = 0;
-	if (!event)
-		return;
-	x->event = (u32)(EVENT_VALID | (u32)event->type << 8 | event->vector);
-	x->event_error = event->error & 0xffff;
-	vcpu_need(vcpu, VCPU_CONTROL);
-	if (event->type == EVENT_EXCEPTION && event->vector < 32 && with_error & BIT(event->vector) &&
-	    vcpu->control.cr0 & CR0_PE)
-		x->event |= (u32)EVENT_ERROR_VALID;
-}
-
-static bool vmx_interrupted(struct vcpu *vcpu, struct vcpu_event *event)
-{
-	const struct vmx *x = vcpu->vendor;
-
-	if (!(x->event & EVENT_VALID))
-		return false;
-	*event = (struct vcpu_event){
-		.vector = (u8)x->event,
-		.type = (u8)EVENT_TYPE_OF(x->event),
-		.has_error = x->event & EVENT_ERROR_VALID,
-		.error = x->event_error,
-	};
-	return true;
-}
-
 /*
  * An event whose delivery the exit interrupted is delivered again (SDM 3C 28.2.4). What an instruction asked for (INTn, INT1,
  * INT3, INTO) is asked for again by executing it.
  */
-static void keep_interrupted(struct vmx *x)
+static u64 interrupted_event(void)
 {
-	u32 event = (u32)vmcs_read(VECTORING_EVENT);
+	u64 event = vmcs_read(VECTORING_EVENT) & ~EVENT_IRET_UNBLOCKED;
 
-	x->event = 0;
 	if (!(event & EVENT_VALID) || EVENT_TYPE_OF(event) >= EVENT_SOFTWARE)
-		return;
-	x->event = event & ~(u32)EVENT_IRET_UNBLOCKED;
-	if (event & EVENT_ERROR_VALID)
-		x->event_error = (u32)vmcs_read(VECTORING_EVENT_ERROR);
+		return 0;
+	return event & EVENT_ERROR_VALID ? event | vmcs_read(VECTORING_EVENT_ERROR) << 32 : event;
 }
 
 /* An IRET that faulted had unblocked NMIs, and is executed again (SDM 3C 28.2.3). */
-static void keep_nmi_blocked(const struct vmx *x, u32 reason)
+static void keep_nmi_blocked(const struct vcpu *vcpu, u32 reason)
 {
 	bool unblocked = reason == REASON_EPT_VIOLATION
 				 ? vmcs_read(EXIT_QUALIFICATION) & EPT_IRET_UNBLOCKED
 				 : reason == REASON_EXCEPTION_OR_NMI &&
 					   vmcs_read(EXIT_EVENT) & EVENT_IRET_UNBLOCKED;
 
-	if (unblocked && !(x->event & EVENT_VALID))
+	if (unblocked && !vcpu->event)
 		vmcs_write(GUEST_INTERRUPTIBILITY,
 			   vmcs_read(GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
 }
@@ -596,19 +565,17 @@ static void keep_nmi_blocked(const struct vmx *x, u32 reason)
  */
 static u32 hand_on(struct vcpu *vcpu)
 {
-	static const struct vcpu_event nmi = {.vector = VECTOR_NMI, .type = EVENT_NMI},
-				       mc = {.vector = VECTOR_MC, .type = EVENT_EXCEPTION};
-	struct vmx *x = vcpu->vendor;
 	u32 pending = __atomic_load_n(&vcpu->cpu->pending, __ATOMIC_RELAXED);
-	u32 one = pending & CPU_PENDING_MC ? CPU_PENDING_MC : CPU_PENDING_NMI;
+	bool mc = pending & CPU_PENDING_MC;
 
-	if (x->event & EVENT_VALID || !pending)
+	if (vcpu->event || !pending)
 		return pending;
 	/* One that waits for STARTUP takes neither, and no entry that injects (SDM 3C 27.3.1.5). */
 	if (__atomic_load_n(&vcpu->cpu->state, __ATOMIC_RELAXED) == CPU_WAITING)
 		return __atomic_and_fetch(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
-	vmx_inject(vcpu, one == CPU_PENDING_MC ? &mc : &nmi);
-	return __atomic_and_fetch(&vcpu->cpu->pending, ~one, __ATOMIC_RELAXED);
+	vcpu->event = EVENT_VALID | (mc ? EVENT_EXCEPTION | VECTOR_MC : EVENT_NMI | VECTOR_NMI);
+	return __atomic_and_fetch(&vcpu->cpu->pending, ~(u32)(mc ? CPU_PENDING_MC : CPU_PENDING_NMI),
+				  __ATOMIC_RELAXED);
 }
 
 /* --- entry and exit ------------------------------------------------------------------------- */
@@ -633,16 +600,26 @@ static void store_pending_step(const struct vcpu *vcpu)
 	vmcs_write(GUEST_PENDING_DEBUG, pending);
 }
 
+static void write_event(u64 event)
+{
+	/* These push an error code in protected mode, and no others do; the CPU checks it (SDM 3C 27.2.1.3). */
+	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17);
+
+	event &= ~EVENT_ERROR_VALID;
+	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && BIT((u8)event) & with_error && vmcs_read(GUEST_CR0) & CR0_PE) {
+		event |= EVENT_ERROR_VALID;
+		vmcs_write(ENTRY_EVENT_ERROR, event >> 32 & 0xffff);
+	}
+	vmcs_write(ENTRY_EVENT, (u32)event);
+}
+
 static void write_entry(const struct vcpu *vcpu)
 {
-	const struct vmx *x = vcpu->vendor;
-
 	vmcs_write(GUEST_RSP, vcpu->gpr[GPR_RSP]);
 	vmcs_write(GUEST_RIP, vcpu->rip);
 	vmcs_write(GUEST_RFLAGS, vcpu->rflags);
-	vmcs_write(ENTRY_EVENT, x->event);
-	if (x->event & EVENT_ERROR_VALID)
-		vmcs_write(ENTRY_EVENT_ERROR, x->event_error);
+	write_event(vcpu->event);
+	store_shadow(vcpu);
 	if (vcpu->rflags & RFLAGS_TF || vcpu->guest)
 		store_pending_step(vcpu);
 }
@@ -653,18 +630,19 @@ static void read_exit(struct vcpu *vcpu)
 	vcpu->gpr[GPR_RSP] = vmcs_read(GUEST_RSP);
 	vcpu->rip = vmcs_read(GUEST_RIP);
 	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
+	vcpu->shadow = vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
+	vcpu->event = interrupted_event();
 	vcpu->code64 = vmcs_read(GUEST_EFER) & EFER_LMA &&
 		       vmcs_read(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG;
 }
 
 /* The CPU refused: say which check of ours it would have failed, or what it says itself. */
-static void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
+static COLD void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
 {
-	const struct vmx *x = vcpu->vendor;
 	const char *check;
 
 	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
-	check = vmx_check_guest(vcpu, x->event & EVENT_VALID && EVENT_TYPE_OF(x->event) == EVENT_INTERRUPT);
+	check = vmx_check_guest(vcpu, vcpu->event && EVENT_TYPE_OF(vcpu->event) == EVENT_INTERRUPT);
 	vcpu->exit = (struct vcpu_exit){
 		.reason = LUV_EXIT_ENTRY_FAILED,
 		.code = reason ? reason : error,
@@ -684,15 +662,14 @@ static void exited(struct vcpu *vcpu)
 
 	if (reason & REASON_ENTRY_FAILED) {
 		entry_failed(vcpu, reason, 0);
-		x->event = 0;
+		vcpu->event = 0;
 		return;
 	}
 	x->launched = true;
 	if (under_bochs)
 		bochs_exited(reason & 0xffff);
 	read_exit(vcpu);
-	keep_interrupted(x);
-	keep_nmi_blocked(x, reason & 0xffff);
+	keep_nmi_blocked(vcpu, reason & 0xffff);
 	vmx_decode(vcpu, reason & 0xffff);
 }
 
@@ -751,7 +728,8 @@ static void vmx_park(struct vcpu *vcpu)
 	/* Nothing can be injected then, nothing waits and nothing is blocked (SDM 3C 27.3.1.5): as after a real INIT. */
 	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {
-		vmx_inject(vcpu, NULL);
+		vcpu->event = 0;
+		vcpu->shadow = 0;
 		vmcs_write(GUEST_INTERRUPTIBILITY, 0);
 		vmcs_write(GUEST_PENDING_DEBUG, 0);
 		vmcs_write(GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI);
@@ -774,7 +752,7 @@ static void vmx_take_init(void)
 }
 
 /* What works in guest mode only with a control of the VMCS that this CPU may lack. */
-static void vmx_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
+static COLD void vmx_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
 {
 	u32 secondary = vmx_has.dom0.secondary;
 
@@ -802,12 +780,9 @@ const struct virt_ops vmx_ops = {
 	.vcpu_create_dom0 = vmx_vcpu_create_dom0,
 	.vcpu_create_guest = vmx_guest_create,
 	.vcpu_destroy = vmx_vcpu_destroy,
-	.switch_in = vmx_switch_in,
-	.switch_out = vmx_switch_out,
+	.switch_worlds = vmx_switch_worlds,
 	.load = vmx_load,
 	.store = vmx_store,
-	.inject = vmx_inject,
-	.interrupted = vmx_interrupted,
 	.debugctl = vmx_debugctl,
 	.cpuid = vmx_cpuid,
 	.enter = vmx_enter,

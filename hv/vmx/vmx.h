@@ -14,7 +14,6 @@ struct vmx {
 	bool flush;	    /* before the next entry: what the CPU caches of the vCPU is void */
 	bool load_pdptes;   /* before the next entry: PAE's four, from memory */
 	bool unchecked;	    /* a guest's state was set since its last check (vmx/check.h) */
-	u32 event, event_error; /* for the next entry, as ENTRY_EVENT */
 	u32 primary;	    /* PRIMARY_CONTROLS as written */
 	u32 vpid;
 	u64 ept_pointer;    /* immutable */

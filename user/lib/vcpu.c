@@ -17,23 +17,32 @@ int luv_vcpu_create(int vm, const struct luv_vcpu_create *create)
 			     (struct luv_span){&copy, sizeof(copy)}, nothing);
 }
 
-int luv_vcpu_run(int vm, unsigned index, struct luv_vcpu_page *page)
+static __attribute__((noinline)) int touch_and_run(int vm, unsigned index, struct luv_vcpu_page *page)
 {
 	uint64_t last = 0;
 	unsigned touches = 0;
+	int result;
 
-	for (;;) {
-		int result = luv_call_plain(LUV_CALL_VCPU_RUN, (uintptr_t)vm, index, 0);
+	do {
 		uint64_t address = page->exit.fault_in.address;
 
-		if (result < 0 || page->exit.reason != LUV_RUN_FAULT_IN)
-			return result;
 		touches = address / LUV_PAGE_SIZE == last / LUV_PAGE_SIZE ? touches + 1 : 0;
 		if (touches == LUV_TOUCHES_MAX)
 			return LUV_ERR_FAULT;
 		last = address;
 		luv_touch((uintptr_t)address, page->exit.fault_in.write != 0);
-	}
+		result = luv_call_plain(LUV_CALL_VCPU_RUN, (uintptr_t)vm, index, 0);
+	} while (result >= 0 && page->exit.reason == LUV_RUN_FAULT_IN);
+	return result;
+}
+
+int luv_vcpu_run(int vm, unsigned index, struct luv_vcpu_page *page)
+{
+	int result = luv_call_plain(LUV_CALL_VCPU_RUN, (uintptr_t)vm, index, 0);
+
+	if (result < 0 || page->exit.reason != LUV_RUN_FAULT_IN)
+		return result;
+	return touch_and_run(vm, index, page);
 }
 
 int luv_vcpu_sync(int vm, unsigned index)

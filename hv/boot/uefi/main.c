@@ -132,7 +132,8 @@ static void resume_firmware(struct vcpu *vcpu)
 	vcpu->gpr[GPR_RSP] = handoff->rsp;
 	vcpu->rflags = RFLAGS_FIXED;
 	vcpu->dirty |= VCPU_CONTROL | VCPU_SEGMENTS | VCPU_FLUSH;
-	vcpu->ops->inject(vcpu, NULL);
+	vcpu->shadow = false;
+	vcpu->event = 0;
 }
 
 /* On the boot CPU's own stack. Up to launch_cpu_on there is a way back. */
