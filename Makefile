@@ -123,12 +123,22 @@ $(B)/efi/payload.S: $(B)/luvalley.debug
 $(B)/efi/payload.o: $(B)/efi/payload.S
 	$(CC) -c $< -o $@
 
-$(B)/efi/luvalley.pie: $(EFI_OBJS) $(B)/efi/payload.o $(EFI_LDS)
-	ld -nostdlib -pie --no-dynamic-linker -z max-page-size=4096 -z noexecstack -z norelro -z text \
-		--hash-style=gnu --build-id=none --fatal-warnings --no-warn-rwx-segments \
-		--orphan-handling=error -T $(EFI_LDS) $(EFI_OBJS) $(B)/efi/payload.o -o $@
+EFI_LINK = ld -nostdlib -pie --no-dynamic-linker -z max-page-size=4096 -z noexecstack -z norelro -z text \
+	--hash-style=gnu --build-id=none --fatal-warnings --no-warn-rwx-segments \
+	--orphan-handling=error -T $(EFI_LDS)
 
-$(B)/luvalley.efi: $(B)/efi/luvalley.pie
+$(B)/efi/luvalley.pie: $(EFI_OBJS) $(B)/efi/payload.o $(EFI_LDS)
+	$(EFI_LINK) $(EFI_OBJS) $(B)/efi/payload.o -o $@
+
+# The test machine's: what gives OVMF in Bochs its ACPI tables; what looks at the firmware's state.
+EFI_TEST := $(patsubst %,$(B)/efi/%.o,tests/boot/uefi/program.c hv/cpu/acpi.c hv/lib/printf.c hv/lib/string.c \
+	$(addprefix hv/boot/uefi/app/,start.S file.c next.c firmware.c))
+$(B)/efi/tests/%: EFI_CFLAGS += -Itests
+
+$(B)/efi/tables.pie $(B)/efi/state.pie: $(B)/efi/%.pie: $(B)/efi/tests/boot/uefi/%.c.o $(EFI_TEST) $(EFI_LDS)
+	$(EFI_LINK) $(filter %.o,$^) -o $@
+
+$(B)/%.efi: $(B)/efi/%.pie
 	$(say) LINK $@
 	objcopy -O binary $< $@
 
@@ -375,7 +385,7 @@ $(B)/unit/kvm/test_%: tests/unit/kvm/test_%.c $(KVM_PURE_OBJS) Makefile
 BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c)) \
 	$(patsubst tests/boot/dom0/%.sh,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.sh)) \
 	$(B)/dom0/guest-tests $(B)/dom0/kvm-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32 \
-	$(B)/bare/disk.img
+	$(B)/bare/disk.img $(B)/tables.efi $(B)/state.efi
 
 $(B)/dom0/guest-tests: $(B)/guest/guest-tests
 	@mkdir -p $(@D)

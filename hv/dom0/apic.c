@@ -21,7 +21,7 @@ static hpa_t page;	/* immutable after dom0_apic_init */
 static bool keep_trap;	/* trap_lock once dom0 runs */
 static bool has_foreign; /* CPUs that are not ours; immutable after dom0_apic_init */
 static u64 firmware_cr3; /* immutable; 0: no firmware runs in guest mode */
-static bool reached;	/* immutable after dom0_apic_init: a STARTUP reaches a CPU in guest mode */
+static bool reached;	/* immutable after dom0_apic_init: a STARTUP reaches a CPU that waits in guest mode */
 static bool trapped;	/* atomic; written under trap_lock */
 /* Between the trap's end and a CPU's decision to wait for STARTUP again. */
 static struct spinlock trap_lock;
@@ -53,9 +53,10 @@ void dom0_apic_wake(const struct virt_ops *ops)
 	set_trap(ops, !reached || keep_trap);
 }
 
-void dom0_apic_expect_firmware(u64 cr3)
+void dom0_apic_expect_firmware(const struct virt_ops *ops, u64 cr3)
 {
 	firmware_cr3 = align_down(cr3, PAGE_SIZE);
+	set_trap(ops, true);
 }
 
 bool dom0_apic_traps(gpa_t at)
@@ -78,14 +79,19 @@ static void read_logical(u32 index)
 	logical[index].dfr = apic_read(APIC_DFR);
 }
 
-/* A CPU that the firmware started will be started again, at a vector that is not known yet. */
+/*
+ * Where a STARTUP reaches guest mode a CPU that has come there stays. Elsewhere one that the firmware started will be
+ * started again, at a vector that is not known yet.
+ */
 static bool all_in_dom0(void)
 {
 	for (u32 i = 0; i < cpu_count; i++) {
 		const struct cpu *cpu = cpu_slot(i);
+		u32 state = __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE);
 
-		if (__atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) != CPU_IN_DOM0 ||
-		    __atomic_load_n(&cpu->by_firmware, __ATOMIC_ACQUIRE))
+		if (state != CPU_IN_DOM0 && !(reached && state == CPU_WAITING))
+			return false;
+		if (!reached && __atomic_load_n(&cpu->by_firmware, __ATOMIC_ACQUIRE))
 			return false;
 	}
 	return true;
@@ -163,7 +169,10 @@ static bool is_firmware(struct vcpu *vcpu)
 	return firmware_cr3 && align_down(vcpu->control.cr3, PAGE_SIZE) == firmware_cr3;
 }
 
-/* A CPU that waits for no STARTUP ignores ours as it would have ignored dom0's. */
+/*
+ * The vector is our trampoline's: a CPU outside guest mode comes in there, and one that waits in guest mode exits, and goes on at the
+ * recorded one, too (launch_startup_exit). A CPU that waits for no STARTUP ignores ours as it would have ignored dom0's.
+ */
 static void forward_startup(struct vcpu *vcpu, const struct icr *icr)
 {
 	for (u32 i = 0; i < cpu_count; i++) {
@@ -172,8 +181,7 @@ static void forward_startup(struct vcpu *vcpu, const struct icr *icr)
 			continue;
 		__atomic_store_n(&cpu_slot(i)->by_firmware, is_firmware(vcpu), __ATOMIC_RELEASE);
 		__atomic_store_n(&cpu_slot(i)->sipi, icr->vector, __ATOMIC_RELEASE);
-		apic_send((u32)ICR_STARTUP << 8 | (u32)APIC_ICR_ASSERT |
-				  (reached ? icr->vector : smp_startup_vector()),
+		apic_send((u32)ICR_STARTUP << 8 | (u32)APIC_ICR_ASSERT | smp_startup_vector(),
 			  cpu_slot(i)->apic_id);
 	}
 }
@@ -327,13 +335,23 @@ static bool waits_for_startup(struct cpu *cpu)
 }
 
 /*
+ * One that was sent before the STARTUP that has just ended the wait: in that state INIT is blocked (SDM 3C 26.2), and no
+ * manual says whether it is dropped or held. Nothing has been executed since.
+ */
+static bool is_late(const struct vcpu *vcpu)
+{
+	const struct cpu *cpu = vcpu->cpu;
+
+	return vcpu->exit.reason == LUV_EXIT_INIT && !vcpu->rip &&
+	       cpu->record[(cpu->records - 2) % EXIT_RECORDS].reason == LUV_EXIT_STARTUP;
+}
+
+/*
  * What a real INIT would have done. An NMI that take_init lets through is lost, as on bare hardware
  * either one that came just before the INIT, or on an AP one that finds it waiting for STARTUP.
  */
-static void take_init(struct vcpu *vcpu, bool real)
+void dom0_apic_after_init(struct vcpu *vcpu)
 {
-	if (real)
-		vcpu->ops->take_init();
 	apic_reset();
 	read_logical(vcpu->cpu->index);
 	write_dr0(0);
@@ -347,14 +365,18 @@ void dom0_apic_init_exit(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 	bool real = vcpu->exit.reason == LUV_EXIT_INIT && vcpu->ops->init_exits();
-	bool waits = waits_for_startup(cpu);
 
+	if (is_late(vcpu))
+		return;
 	__atomic_store_n(&cpu->init, false, __ATOMIC_RELEASE);
-	if (waits && !reached)
+	/* At once: a STARTUP that meets root mode is lost, and systems send theirs within microseconds. The rest is for then. */
+	if (waits_for_startup(cpu)) {
 		vcpu->ops->park(vcpu);
-	take_init(vcpu, real);
-	if (waits)
-		vcpu->ops->park(vcpu);
-	else if (cpu->index != BOOT_CPU)
+		return;
+	}
+	if (real)
+		vcpu->ops->take_init();
+	dom0_apic_after_init(vcpu);
+	if (cpu->index != BOOT_CPU)
 		vcpu_start_at(vcpu, (u8)__atomic_load_n(&cpu->sipi, __ATOMIC_ACQUIRE));
 }

@@ -20,10 +20,11 @@ void dom0_apic_init(const struct virt_ops *ops, bool keep, bool foreign);
 void dom0_apic_wake(const struct virt_ops *ops);
 
 /*
- * UEFI: the firmware that runs on under this CR3 starts CPUs of its own before the operating system does, and the
- * trap stays until the system has started them all. Boot CPU, once, before it runs dom0.
+ * UEFI: the firmware that runs on under this CR3 has CPUs outside guest mode, and starts them before the operating system
+ * does. The trap is there, and stays until the system has started them all, or, where STARTUPs exit, until each has come into
+ * guest mode. Boot CPU, once, before it runs dom0.
  */
-void dom0_apic_expect_firmware(u64 cr3);
+void dom0_apic_expect_firmware(const struct virt_ops *ops, u64 cr3);
 
 /* True for an address in the page while it is trapped. */
 bool dom0_apic_traps(gpa_t at);
@@ -45,5 +46,8 @@ void dom0_apic_cpu_started(struct cpu *cpu);
 
 /* An INIT reached a CPU in guest mode, or was left for it in cpu->init. */
 void dom0_apic_init_exit(struct vcpu *vcpu);
+
+/* The state after INIT, for a CPU that has had none of the hardware's: the vCPU's, the APIC's, the debug registers'. */
+void dom0_apic_after_init(struct vcpu *vcpu);
 
 #endif

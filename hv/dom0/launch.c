@@ -5,6 +5,7 @@
 #include "cpu/desc.h"
 #include "cpu/log.h"
 #include "cpu/smp.h"
+#include "cpu/x86.h"
 #include "dom0/apic.h"
 #include "dom0/memory.h"
 #include "dom0/policy.h"
@@ -56,8 +57,14 @@ static noreturn void run(struct cpu *cpu)
 
 void launch_startup_exit(struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_SEGMENTS);
-	vcpu_start_at(vcpu, vcpu->exit.startup_vector);
+	u32 sipi = __atomic_load_n(&vcpu->cpu->sipi, __ATOMIC_ACQUIRE);
+	u8 vector = vcpu->exit.startup_vector;
+
+	/* dom0's own, or with the trap ours in its place (dom0/apic.c). */
+	if (vector == smp_startup_vector() && sipi != CPU_NO_SIPI)
+		vector = (u8)sipi;
+	dom0_apic_after_init(vcpu);
+	vcpu_start_at(vcpu, vector);
 	started(vcpu->cpu);
 }
 
@@ -135,6 +142,8 @@ void launch_ap(struct cpu *cpu)
 	if (sipi == CPU_NO_SIPI) {
 		vcpu_init(cpu->vcpu);
 		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
+		/* S3 may take the power, and what is only in caches. Not behind an INIT: root mode would lose the STARTUPs. */
+		wbinvd();
 		ops->park(cpu->vcpu);
 		run_dom0(cpu->vcpu);
 	}

@@ -147,6 +147,9 @@ void guest_finish(struct vcpu *vcpu)
 	switch (finish) {
 	case FINISH_NOTHING:
 		return;
+	case FINISH_PIN:
+		guest_memory_pinned(vcpu);
+		return;
 	case FINISH_IN:
 		finish_in(vcpu, __atomic_load_n(&record->io.data, __ATOMIC_RELAXED));
 		break;

@@ -78,6 +78,9 @@ void guest_trap_cr8(struct vcpu *vcpu, bool trap);
 /* The client has written guest->cpuid. */
 void guest_cpuid_changed(struct vcpu *vcpu);
 
+/* The client has answered LUV_RUN_PIN. */
+void guest_memory_pinned(struct vcpu *vcpu);
+
 /* exit handlers in files of their own */
 void guest_memory_exit(struct vcpu *vcpu);
 void guest_cr_exit(struct vcpu *vcpu);

@@ -104,13 +104,19 @@ static u64 send_lowest(struct vm *vm, const struct icr *icr, u32 sender)
 
 u64 guest_apic_send(struct vm *vm, const struct icr *icr, u32 sender)
 {
+	u32 first = 0, end = LUV_VCPUS_MAX;
 	u64 kicks = 0;
 
 	if (icr->delivery == ICR_LOWEST)
 		return send_lowest(vm, icr, sender);
 	if (icr_is_init_deassert(icr))
 		return 0;
-	for (u32 i = 0; i < LUV_VCPUS_MAX; i++) {
+	/* A vCPU's index is its APIC's ID. */
+	if (icr->shorthand == ICR_DESTINATION && !icr->logical && icr->destination < end) {
+		first = icr->destination;
+		end = first + 1;
+	}
+	for (u32 i = first; i < end; i++) {
 		struct guest *guest = guest_at(vm, i);
 
 		if (!guest || !lapic_reached(&guest->lapic, icr, sender))

@@ -13,43 +13,39 @@ static u64 now(const struct vcpu *vcpu)
 	return rdtsc() + vcpu->guest->tsc_offset;
 }
 
-static s64 send(struct vm *vm, struct luv_interrupt *message)
+static s64 send(struct vm *vm, u64 destination, u64 message)
 {
+	u64 trigger = message / LUV_MESSAGE_TRIGGER;
 	struct icr icr = {
-		.vector = (u8)message->vector,
-		.delivery = (u8)message->delivery,
-		.logical = message->logical,
+		.vector = (u8)message,
+		.delivery = message >> 8 & 7,
+		.logical = message & LUV_MESSAGE_LOGICAL,
 		.assert = true,
-		.level_triggered = message->level == LUV_TRIGGER_LEVEL,
-		.tell_eoi = message->level == LUV_TRIGGER_TELL,
-		.destination = (u32)message->destination,
+		.level_triggered = trigger == LUV_TRIGGER_LEVEL,
+		.tell_eoi = trigger == LUV_TRIGGER_TELL,
+		.destination = (u32)destination,
 	};
+	u64 reached;
+	s64 result;
 
-	if (message->vector > 0xff || message->delivery > ICR_STARTUP || message->delivery == 3 ||
-	    message->destination > UINT32_MAX || message->level > LUV_TRIGGER_TELL)
+	if (icr.delivery > ICR_STARTUP || icr.delivery == 3 || destination > UINT32_MAX ||
+	    trigger > LUV_TRIGGER_TELL || !(vm->flags & LUV_VM_LAPIC))
 		return LUV_ERR_INVAL;
-	message->kick = guest_apic_send(vm, &icr, LUV_VCPUS_MAX);
-	return 0;
+	reached = guest_apic_send(vm, &icr, LUV_VCPUS_MAX);
+	result = reached ? __builtin_ctzll(reached) << 8 : 0;
+	for (; reached; reached &= reached - 1)
+		result++;
+	return result;
 }
 
 s64 call_interrupt(struct vcpu *caller, const u64 argument[3])
 {
 	struct vm *vm = vm_get(session_address_space(caller), argument[0], false);
-	struct luv_interrupt message;
 	s64 result;
 
 	if (!vm)
 		return LUV_ERR_PERM;
-	result = argument_read(caller, argument[1], &message, sizeof(message));
-	if (!result && !(vm->flags & LUV_VM_LAPIC))
-		result = LUV_ERR_INVAL;
-	/* Before anything is sent: the answer must have a place. */
-	if (!result)
-		result = argument_write(caller, argument[1], &message, sizeof(message));
-	if (!result)
-		result = send(vm, &message);
-	if (!result)
-		result = argument_write(caller, argument[1], &message, sizeof(message));
+	result = send(vm, argument[1], argument[2]);
 	vm_put(vm);
 	return result;
 }

@@ -17,7 +17,7 @@ static void *pinned(struct vcpu *vcpu, u64 address, u64 bytes)
 	gpa_t at;
 	u64 size;
 
-	if (!user_page(vcpu, gva(address), true, &at, &size))
+	if (!user_page(vcpu, gva(address), true, &at, &size, NULL))
 		return NULL;
 	return ram_dom0(at, bytes);
 }

@@ -506,8 +506,6 @@ void svm_exited(struct vcpu *vcpu)
 /* GIF=1 lets INIT through; interrupts stay masked by IF, NMIs are ignored (cpu/desc.c). */
 static noreturn void svm_park(struct vcpu *vcpu)
 {
-	/* S3 may take the power, and what is only in caches. */
-	wbinvd();
 	__asm__ volatile("stgi" : : : "memory");
 	for (;;)
 		__asm__ volatile("hlt" : : : "memory");

@@ -18,6 +18,7 @@ enum guest_finish {
 	FINISH_IN,
 	FINISH_RDMSR,
 	FINISH_WRMSR,
+	FINISH_PIN,
 };
 
 /* Why the inner loop ends. */
@@ -66,6 +67,11 @@ struct guest {
 	u32 debug_exceptions;
 	bool stepping;	/* TF is ours, not the guest's */
 	bool step_owed; /* a step ended with another record: its own is next */
+
+	/* Of the client's memory, by its own word: LUV_RUN_PIN. Void when vm->flushes has changed. */
+	struct {
+		u64 begin, end, flushes;
+	} pinned;
 
 	enum guest_finish finish;
 	u8 finish_size, finish_length;

@@ -31,6 +31,12 @@ static void take_general(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 	vcpu->rflags = (vcpu->rflags & RFLAGS_WRITABLE) | RFLAGS_FIXED;
 }
 
+static void take_rip(struct vcpu *vcpu, const struct luv_vcpu_page *page)
+{
+	vcpu->rip = read_once(&page->rip);
+	vcpu->rflags = (read_once(&page->rflags) & RFLAGS_WRITABLE) | RFLAGS_FIXED;
+}
+
 static void take_control(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	struct vcpu_control *c = &vcpu->control;
@@ -129,6 +135,10 @@ void state_take(struct vcpu *vcpu, u64 groups)
 
 	if (groups & LUV_GROUP_GENERAL)
 		take_general(vcpu, page);
+	if (groups & LUV_GROUP_RIP) {
+		take_rip(vcpu, page);
+		vcpu->shadow = false;
+	}
 	if (groups & LUV_GROUP_CONTROL)
 		take_control(vcpu, page);
 	if (groups & LUV_GROUP_SEGMENTS)
@@ -141,7 +151,7 @@ void state_take(struct vcpu *vcpu, u64 groups)
 		take_events(vcpu, page);
 	if (groups & LUV_GROUP_DEADLINE)
 		take_deadline(vcpu, page);
-	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_FPU | LUV_GROUP_DEADLINE))
+	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_RIP | LUV_GROUP_FPU | LUV_GROUP_DEADLINE))
 		vcpu->guest->unchecked = true;
 }
 

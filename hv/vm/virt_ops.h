@@ -36,7 +36,7 @@ struct virt_ops {
 	void (*store)(struct vcpu *vcpu);
 	/* Runs the guest until it exits; fills exit, gpr, rip, rflags, shadow, event. */
 	void (*enter)(struct vcpu *vcpu);
-	/* The vCPU's CPU waits for STARTUP: at the next entry, where startup_exits; else here and now, for a
+	/* The vCPU's CPU waits for STARTUP: at the next entry, where startup_exits, whatever its state is; else here and now, for a
 	 * real INIT and STARTUP, and it never returns. */
 	void (*park)(struct vcpu *vcpu);
 	/* The vCPU's IA32_DEBUGCTL; dom0's vCPU, active. */

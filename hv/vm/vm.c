@@ -162,7 +162,7 @@ static bool slot_valid(const struct luv_slot *slot)
 {
 	const u64 gpa_end = BIT(LUV_GPA_BITS);
 
-	return slot->slot < LUV_SLOTS_MAX && !(slot->flags & ~(LUV_SLOT_READ_ONLY | LUV_SLOT_LOG_DIRTY)) &&
+	return slot->slot < LUV_SLOTS_MAX && !(slot->flags & ~(LUV_SLOT_READ_ONLY | LUV_SLOT_LOG_DIRTY | LUV_SLOT_LAZY)) &&
 	       (slot->gpa | slot->size | slot->address) % PAGE_SIZE == 0 &&
 	       range_within(slot->gpa, slot->size, 0, gpa_end) &&
 	       range_within(slot->address, slot->size, 0, BIT(63));
@@ -279,6 +279,13 @@ bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *the
 	}
 	spin_unlock(&vm->lock);
 	return done;
+}
+
+void vm_map_near(struct vm *vm, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access)
+{
+	spin_lock(&vm->lock);
+	nested_map_near(&vm->nested, at, frames, count, index, access, CACHE_WB);
+	spin_unlock(&vm->lock);
 }
 
 bool vm_make_executable(struct vm *vm, gpa_t at)

@@ -215,6 +215,10 @@ static COLD bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 	vmcs_write(IO_BITMAP_A + VMCS_FIELD_STEP, image_to_hpa(vcpu->policy->ports).addr + PAGE_SIZE);
 	vmcs_write(MSR_BITMAPS, image_to_hpa(dom0_bitmap).addr);
 	vmcs_write(GUEST_PAT, rdmsr(MSR_PAT));
+	vmcs_write(GUEST_DEBUGCTL, rdmsr(MSR_DEBUGCTL));
+	vmcs_write(GUEST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
+	vmcs_write(GUEST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
+	vmcs_write(GUEST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
 	vcpu->active = true;
 	return true;
 }
@@ -718,11 +722,13 @@ static void vmx_enter(struct vcpu *vcpu)
  */
 static void vmx_park(struct vcpu *vcpu)
 {
-	/* S3 may take the power, and what is only in caches. */
-	wbinvd();
-	/* Nothing can be injected then, and nothing waits: as after a real INIT. */
+	/* Nothing can be injected then, nothing waits and nothing is blocked (SDM 3C 27.3.1.5): as after a real INIT. */
 	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {
+		vcpu->event = 0;
+		vcpu->shadow = 0;
+		vmcs_write(GUEST_INTERRUPTIBILITY, 0);
+		vmcs_write(GUEST_PENDING_DEBUG, 0);
 		vmcs_write(GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI);
 		return;
 	}

@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define LUV_ABI_VERSION 3
+#define LUV_ABI_VERSION 4
 
 /* CPUID: EAX = highest leaf of ours, EBX ECX EDX = the signature's 12 bytes. */
 #define LUV_CPUID_BASE	    0x40000000u
@@ -78,7 +78,7 @@ enum luv_call {
 	LUV_CALL_VCPU_CPUID = 13,
 	/* (vm, struct luv_vcpu_statistics *). NOENT, FAULT. */
 	LUV_CALL_VCPU_STATISTICS = 14,
-	/* (vm, struct luv_interrupt *). INVAL, FAULT. */
+	/* (vm, destination, message of LUV_MESSAGE_): how many vCPUs it reached, | the first of them << 8. INVAL. */
 	LUV_CALL_INTERRUPT = 15,
 	/* (vm, index, one KiB): the local APIC's registers, as KVM_GET_LAPIC and KVM_SET_LAPIC. BUSY,
 	 * NOENT, INVAL, FAULT. */

@@ -32,6 +32,7 @@
 #define LUV_GROUP_FPU	   (1ull << 6) /* the second page */
 #define LUV_GROUP_DEADLINE (1ull << 7) /* tsc_deadline (LUV_VM_LAPIC) */
 #define LUV_GROUPS_ALL	   0xffull
+#define LUV_GROUP_RIP	   (1ull << 8) /* dirty only: rip and rflags; the interrupt shadow ends */
 
 enum luv_general { /* the instruction encoding's order */
 	LUV_RAX,
@@ -124,6 +125,7 @@ enum luv_run {
 	LUV_RUN_UNKNOWN = 15,	   /* unknown: an exit that nobody expected */
 	LUV_RUN_NO_MEMORY = 16,	   /* the hypervisor's pool is exhausted: end a VM, then run again */
 	LUV_RUN_CR8 = 17,	   /* the guest wrote CR8 (LUV_REQUEST_CR8); RIP is behind it */
+	LUV_RUN_PIN = 18,	   /* pin: the guest needs memory of a LUV_SLOT_LAZY slot: pin it, say so, run again */
 	LUV_RUN_COUNT
 };
 
@@ -150,6 +152,7 @@ struct luv_exit_record {
 			uint64_t write;	      /* 1: a write */
 			uint64_t byte_count;  /* of bytes */
 			uint8_t bytes[16];    /* the instruction, as far as it could be read */
+			uint64_t flags;	      /* LUV_MMIO_ */
 		} mmio;
 		struct {
 			uint64_t vector;
@@ -176,6 +179,14 @@ struct luv_exit_record {
 			uint64_t value; /* EOI: the vector. TIMER: the TSC deadline (guest's), 0: stop. KICK: bits of the vCPUs */
 		} apic;
 		struct {
+			uint64_t address; /* of the client's, page aligned */
+			/*
+			 * The client puts here what is pinned around it: from `begin` to below `end`. It holds
+			 * for this vCPU, as far as the slot goes, until a slot of the VM is changed or removed.
+			 */
+			uint64_t begin, end;
+		} pin;
+		struct {
 			uint64_t code, info_1, info_2;
 		} unknown;
 	};
@@ -186,6 +197,9 @@ _Static_assert(sizeof(struct luv_exit_record) == 128, "struct luv_exit_record");
 #define LUV_IO_STRING (1ull << 1)
 #define LUV_IO_REP    (1ull << 2)
 
+#define LUV_MMIO_CODE64	    (1ull << 0) /* the instruction is of 64-bit code */
+#define LUV_MMIO_DELIVERING (1ull << 1) /* the CPU was delivering an event: it is no access of the instruction's */
+
 #define LUV_APIC_EOI   0u /* of a vector that luv_lapic marks for broadcast */
 #define LUV_APIC_TIMER 1u
 #define LUV_APIC_KICK  2u /* these vCPUs have something to do: make them leave RUN or start it */
@@ -193,14 +207,15 @@ _Static_assert(sizeof(struct luv_exit_record) == 128, "struct luv_exit_record");
 struct luv_vcpu_page {
 	/* Client to hypervisor. */
 	uint64_t signal;  /* RUN ends with LUV_ERR_INTR while it is not 0 */
-	uint64_t wanted;  /* groups to copy out when RUN returns */
+	uint64_t wanted;  /* groups to copy out when RUN returns; bits 63:32: those that MMIO and WALK need besides */
 	uint64_t dirty;	  /* groups to take over when RUN begins; the hypervisor clears them */
 	uint64_t request; /* LUV_REQUEST_ */
 	struct luv_inject inject;
 	/* Hypervisor to client. */
 	uint64_t valid; /* groups that hold what the vCPU holds */
-	uint64_t ready; /* after RUN: LUV_READY_ */
-	uint64_t reserved_40[8];
+	uint64_t ready; /* after RUN: LUV_READY_ in bits 3:0, CR8 in 7:4, APIC_BASE's bits 63:8 */
+	uint64_t tsc_offset; /* after RUN: LUV_MSR_TSC_OFFSET, wanted or not */
+	uint64_t reserved_48[7];
 	struct luv_exit_record exit; /* offset 128 */
 	/* Both ways. */
 	uint64_t general[LUV_GENERAL_COUNT]; /* offset 256 */
@@ -229,6 +244,11 @@ _Static_assert(__builtin_offsetof(struct luv_vcpu_page, general) == 256, "luv_vc
 #define LUV_READY_IF	    (1ull << 2) /* RFLAGS.IF */
 #define LUV_READY_EXTINT    (1ull << 3) /* LUV_VM_LAPIC: LINT0 takes the interrupts of a PIC */
 
+#define LUV_READY_CR8(ready)	   ((ready) >> 4 & 15)
+#define LUV_READY_APIC_BASE(ready) ((ready) & ~0xffull)
+
+#define LUV_WANTED_MMIO(groups) ((groups) << 32)
+
 #define LUV_DEBUG_SINGLE_STEP (1ull << 0) /* RUN ends (vector 1) after one instruction */
 
 /* --- arguments of the calls; all in the caller's memory, 8-byte aligned, within a page ---------- */
@@ -250,6 +270,7 @@ struct luv_slot {
 };
 #define LUV_SLOT_READ_ONLY (1ull << 0)
 #define LUV_SLOT_LOG_DIRTY (1ull << 1)
+#define LUV_SLOT_LAZY	   (1ull << 2) /* not pinned yet: RUN asks for what the guest touches (LUV_RUN_PIN) */
 
 /* LUV_CALL_DIRTY_READ: the dirty bits of some pages of a slot, cleared as they are read. */
 struct luv_dirty_read {
@@ -301,15 +322,9 @@ struct luv_lapic_access {
 };
 #define LUV_APIC_NOTHING 3u
 
-/* LUV_CALL_INTERRUPT: a message to the local APICs, as on the bus (LUV_VM_LAPIC). */
-struct luv_interrupt {
-	uint64_t destination;
-	uint64_t logical;  /* 1: logical destination */
-	uint64_t delivery; /* ICR delivery mode */
-	uint64_t vector;
-	uint64_t level; /* LUV_TRIGGER_ */
-	uint64_t kick;	/* out: bits of the vCPUs that should be made to look */
-};
+/* LUV_CALL_INTERRUPT, a message to the local APICs, as on the bus (LUV_VM_LAPIC): vector in bits 7:0, ICR delivery mode in 10:8. */
+#define LUV_MESSAGE_LOGICAL (1ull << 11) /* logical destination */
+#define LUV_MESSAGE_TRIGGER (1ull << 12) /* times LUV_TRIGGER_ */
 #define LUV_TRIGGER_EDGE  0u
 #define LUV_TRIGGER_LEVEL 1u /* its EOI is reported */
 #define LUV_TRIGGER_TELL  2u /* edge triggered; EOIs of its vector are reported all the same */

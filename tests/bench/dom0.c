@@ -186,6 +186,8 @@ static const struct {
 
 int main(int count, char **words)
 {
+	unsigned batches = bench_number("BENCH_BATCHES", BATCHES);
+
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (count > 1 && !strcmp(words[1], "exit"))
 		return 0;
@@ -204,7 +206,9 @@ int main(int count, char **words)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		double best = 1e18;
 
-		for (int batch = 0; batch < BATCHES; batch++) {
+		if (!bench_wanted(rows[i].name))
+			continue;
+		for (unsigned batch = 0; batch < batches; batch++) {
 			double each = (double)rows[i].run(rows[i].count) / rows[i].count;
 
 			best = each < best ? each : best;

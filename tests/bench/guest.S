@@ -105,9 +105,9 @@ guest_\name\()_end:
 
 	/* Far away, so that it never comes. */
 	begin arm_timer
+	rdtsc
+	incl %edx
 	movl $0x6e0, %ecx
-	xorl %eax, %eax
-	movl $0x1000, %edx
 	wrmsr
 	finish arm_timer
 

@@ -54,14 +54,52 @@ void guest_load(uint8_t *memory, const uint8_t *program, const uint8_t *end)
 	copy(memory + GUEST_CODE, program, end);
 }
 
+static char suffix[40];
+
+void bench_many(unsigned vms, unsigned cpus)
+{
+	snprintf(suffix, sizeof(suffix), "/%uvm/%uvcpu", vms, cpus);
+}
+
+bool bench_wanted(const char *name)
+{
+	const char *list = getenv("BENCH_ROWS");
+	size_t length = strlen(name);
+
+	while (list && (strncmp(list, name, length) || (list[length] && list[length] != ','))) {
+		list = strchr(list, ',');
+		if (!list)
+			return false;
+		list++;
+	}
+	return true;
+}
+
+unsigned bench_number(const char *variable, unsigned most)
+{
+	const char *wanted = getenv(variable);
+	int number = wanted ? atoi(wanted) : 0;
+
+	return number > 0 && (unsigned)number < most ? (unsigned)number : most;
+}
+
 void bench_row(const char *name, double value)
 {
-	printf("@row %s %.1f\n", name, value);
+	printf("@row %s%s %.1f\n", name, suffix, value);
 }
 
 void bench_missing(const char *name, const char *why)
 {
-	printf("@missing %s %s\n", name, why);
+	printf("@missing %s%s %s\n", name, suffix, why);
+}
+
+void bench_loop(double ticks)
+{
+	printf("@row loop%s %.3f\n", suffix, ticks);
+	if (ticks > 2.9 && ticks < 3.1)
+		return;
+	printf("@failed loop: a tick is no instruction here: %.3f for three\n", ticks);
+	exit(1);
 }
 
 void bench_fail(const char *what)

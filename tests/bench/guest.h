@@ -30,6 +30,7 @@
 
 #ifndef __ASSEMBLER__
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,10 +64,24 @@ void guest_prepare(uint8_t *memory, int xapic);
 /* One of the programs above to GUEST_CODE. */
 void guest_load(uint8_t *memory, const uint8_t *program, const uint8_t *end);
 
+/* Rows of now on are "NAME/8vm/1vcpu": so many VMs exist, with so many vCPUs in each. */
+void bench_many(unsigned vms, unsigned cpus);
+/* BENCH_ROWS in the environment, "NAME,NAME": only these rows. Without it all. */
+bool bench_wanted(const char *name);
+/* A variable of the environment, BENCH_BATCHES or BENCH_TURNS, at most `most`; without it
+ * `most`. */
+unsigned bench_number(const char *variable, unsigned most);
 /* Result lines, "@row NAME VALUE": instructions of one round trip. */
 void bench_row(const char *name, double value);
 /* Why a row has no value: a row that is missing without a reason fails the run. */
 void bench_missing(const char *name, const char *why);
+/* A turn of the loop of three instructions, guest_empty: fails unless that is three ticks. */
+void bench_loop(double ticks);
+/* Stops under Bochs' debugger; elsewhere it does nothing. */
+static inline void bench_break(void)
+{
+	__asm__ volatile("xchgw %bx, %bx");
+}
 _Noreturn void bench_fail(const char *what);
 
 #endif

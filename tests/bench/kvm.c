@@ -2,8 +2,11 @@
 /*
  * Instructions of a guest's round trips on KVM's API, for whoever stands behind /dev/kvm:
  *
- *     bench-kvm [VMS [VCPUS]]    how many VMs exist beside, and vCPUs in each
+ *     bench-kvm [VMS VCPUS]      so many VMs exist, and vCPUs in each
  *     bench-kvm spin ROW         one row for ever, for tools/bench/trace
+ *     bench-kvm trace ROW...     a few turns of each between breakpoints
+ *
+ * BENCH_ROWS=A,B: only these rows.
  *
  * Times are read by RDTSC in the guest: under QEMU's -icount a tick is an instruction. Each row
  * is the least of some batches, so that no timer interrupt of dom0's is in it.
@@ -24,10 +27,13 @@
 
 #include "bench/guest.h"
 
-#define BATCHES	   10
-#define ITERATIONS 100
-#define FRESH_4K   (4u << 20)
-#define FRESH_2M   (32u << 20)
+#define BATCHES	    10
+#define ITERATIONS  100
+#define LOOPS	    2000
+#define TRACE_WARM  20
+#define TRACE_TURNS 4
+#define FRESH_4K    (4u << 20)
+#define FRESH_2M    (32u << 20)
 
 struct machine {
 	int vm, cpu, cpu1;
@@ -81,8 +87,8 @@ static const struct row xapic_rows[] = {
 };
 
 static int kvm;
-static double empty;	/* ticks of the loop itself */
-static char suffix[40]; /* of rows' names, with more VMs or vCPUs */
+static unsigned batches, iterations; /* of a batch */
+static double empty;		     /* ticks of the loop itself */
 
 static int must(int result, const char *what)
 {
@@ -268,9 +274,9 @@ static double least(const struct machine *machine, const struct row *row)
 	double best = 1e18;
 
 	guest_load(machine->memory, row->program, row->end);
-	for (int i = 0; i < BATCHES; i++) {
+	for (unsigned i = 0; i < batches; i++) {
 		double ticks =
-		    (double)run_program(machine, ITERATIONS, row->rdi, 0) / ITERATIONS;
+		    (double)run_program(machine, iterations, row->rdi, 0) / iterations;
 
 		best = ticks < best ? ticks : best;
 	}
@@ -284,11 +290,22 @@ static void measure(const struct machine *machine, const struct row *rows, size_
 	empty = 0;
 	empty = least(machine, &nothing) - 1;
 	for (size_t i = 0; i < count; i++) {
-		char name[80];
-
-		snprintf(name, sizeof(name), "%s%s", rows[i].name, suffix);
-		bench_row(name, least(machine, &rows[i]));
+		if (bench_wanted(rows[i].name))
+			bench_row(rows[i].name, least(machine, &rows[i]));
 	}
+}
+
+static double run_loop(const struct machine *machine)
+{
+	double best = 1e18;
+
+	guest_load(machine->memory, guest_empty, guest_empty_end);
+	for (unsigned i = 0; i < batches; i++) {
+		double each = (double)run_program(machine, LOOPS, 0, 0) / LOOPS;
+
+		best = each < best ? each : best;
+	}
+	return best;
 }
 
 /* Rows that need what this KVM says it has not. */
@@ -296,8 +313,10 @@ static bool lacks(int capability, const char *what, const struct row *rows, size
 {
 	if (ioctl(kvm, KVM_CHECK_EXTENSION, capability) > 0)
 		return false;
-	for (size_t i = 0; i < count; i++)
-		bench_missing(rows[i].name, what);
+	for (size_t i = 0; i < count; i++) {
+		if (bench_wanted(rows[i].name))
+			bench_missing(rows[i].name, what);
+	}
 	return true;
 }
 
@@ -305,13 +324,15 @@ static bool lacks(int capability, const char *what, const struct row *rows, size
 static void measure_touch(const struct machine *machine, const char *name, unsigned slot,
 			  uint64_t gpa, size_t size, size_t step)
 {
-	size_t pages = size / step / BATCHES;
+	size_t most = size / step / BATCHES, pages = most < iterations ? most : iterations;
 	double best = 1e18;
 
+	if (!bench_wanted(name))
+		return;
 	add_slot(machine, slot, gpa, memory_of(size, step > 4096), size);
 	guest_load(machine->memory, guest_touch, guest_touch_end);
 	/* The first page of each 2 MiB needs a table; a batch without is what a page costs. */
-	for (size_t i = 0; pages && i < BATCHES; i++) {
+	for (size_t i = 0; pages && i < batches; i++) {
 		uint64_t ticks = run_program(machine, pages, gpa + i * pages * step, step);
 
 		best =
@@ -345,16 +366,30 @@ static void start_second(struct machine *machine)
 		bench_fail("pthread_create");
 }
 
-/* VMs that exist and have run, while another is measured. */
+/* vCPUs that exist beside those that run. */
+static void more_cpus(struct machine *machine, unsigned from, unsigned cpus)
+{
+	struct kvm_run *run;
+
+	for (unsigned cpu = from; cpu < cpus; cpu++)
+		new_cpu(machine, cpu, &run);
+}
+
+/* VMs that exist and have run, while another is measured; each second has an armed timer. */
 static void crowd(unsigned vms, unsigned cpus)
 {
+	bool apic = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_SPLIT_IRQCHIP) > 0;
+
 	for (unsigned i = 1; i < vms; i++) {
 		struct machine *other = calloc(1, sizeof(*other));
+		bool timer = apic && i % 2;
 
-		new_machine(other, false, false);
-		for (unsigned cpu = 1; cpu < cpus; cpu++)
-			new_cpu(other, cpu, &other->run1);
-		guest_load(other->memory, guest_out, guest_out_end);
+		new_machine(other, timer, false);
+		more_cpus(other, 1, cpus);
+		if (timer)
+			guest_load(other->memory, guest_arm_timer, guest_arm_timer_end);
+		else
+			guest_load(other->memory, guest_out, guest_out_end);
 		run_program(other, 1, 0, 0);
 	}
 }
@@ -370,7 +405,7 @@ static void measure_events(const struct machine *machine)
 	measure(machine, event_rows, COUNT(event_rows));
 }
 
-static void measure_apic(void)
+static void measure_apic(unsigned cpus)
 {
 	static struct machine x2apic, xapic;
 	const char *what = "no KVM_CAP_SPLIT_IRQCHIP";
@@ -381,53 +416,93 @@ static void measure_apic(void)
 		return;
 	new_machine(&x2apic, true, false);
 	start_second(&x2apic);
+	more_cpus(&x2apic, 2, cpus);
 	measure(&x2apic, apic_rows, COUNT(apic_rows));
 	new_machine(&xapic, true, true);
+	more_cpus(&xapic, 1, cpus);
 	measure(&xapic, xapic_rows, COUNT(xapic_rows));
 }
 
-/* One program for ever, and where its libraries are. */
-static void spin(const struct machine *machine, const char *name)
+static void print_maps(void)
 {
 	char line[400];
 	FILE *maps = fopen("/proc/self/maps", "r");
 
 	while (maps && fgets(line, sizeof(line), maps))
 		printf("@map %s", line);
-	for (size_t i = 0; i < COUNT(plain_rows); i++) {
-		if (strcmp(name, plain_rows[i].name))
-			continue;
-		guest_load(machine->memory, plain_rows[i].program, plain_rows[i].end);
-		puts("@spinning");
-		run_program(machine, ~0ull, plain_rows[i].rdi, 0);
-	}
-	printf("@failed spin: no row %s\n", name);
+	if (maps)
+		fclose(maps);
 }
 
-int main(int count, char **words)
+static const struct row *find_row(const char *name)
 {
-	bool spinning = count > 2 && !strcmp(words[1], "spin");
-	unsigned vms = !spinning && count > 1 ? (unsigned)atoi(words[1]) : 1;
-	unsigned cpus = !spinning && count > 2 ? (unsigned)atoi(words[2]) : 1;
+	for (size_t i = 0; i < COUNT(plain_rows); i++) {
+		if (!strcmp(name, plain_rows[i].name))
+			return &plain_rows[i];
+	}
+	printf("@failed trace: no row %s\n", name);
+	exit(1);
+}
+
+/* One program for ever. */
+static void spin(const struct machine *machine, const char *name)
+{
+	const struct row *row = find_row(name);
+
+	guest_load(machine->memory, row->program, row->end);
+	puts("@spinning");
+	run_program(machine, ~0ull, row->rdi, 0);
+}
+
+/* A few turns of each between two breakpoints. */
+static void trace(const struct machine *machine, char **names)
+{
+	for (; *names; names++) {
+		const struct row *row = find_row(*names);
+
+		guest_load(machine->memory, row->program, row->end);
+		run_program(machine, TRACE_WARM, row->rdi, 0);
+		printf("@trace %s\n", row->name);
+		bench_break();
+		run_program(machine, TRACE_TURNS, row->rdi, 0);
+		bench_break();
+	}
+}
+
+static void measure_all(unsigned vms, unsigned cpus)
+{
 	struct machine machine;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	kvm = must(open("/dev/kvm", O_RDWR), "open /dev/kvm");
 	crowd(vms, cpus);
 	new_machine(&machine, false, false);
-	if (spinning)
-		spin(&machine, words[2]);
-	for (unsigned cpu = 1; cpu < cpus; cpu++)
-		new_cpu(&machine, cpu, &machine.run1);
-	if (count > 1) {
-		snprintf(suffix, sizeof(suffix), "/%uvm/%uvcpu", vms, cpus);
-		measure(&machine, plain_rows, 3);
-		return 0;
-	}
+	more_cpus(&machine, 1, cpus);
+	bench_loop(run_loop(&machine));
 	measure(&machine, plain_rows, COUNT(plain_rows));
 	measure_events(&machine);
 	measure_touch(&machine, "touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);
 	measure_touch(&machine, "touch-2m", 2, GUEST_FRESH + FRESH_4K, FRESH_2M, 2u << 20);
-	measure_apic();
+	measure_apic(cpus);
+}
+
+int main(int count, char **words)
+{
+	struct machine machine;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	batches = bench_number("BENCH_BATCHES", BATCHES);
+	iterations = bench_number("BENCH_TURNS", ITERATIONS);
+	kvm = must(open("/dev/kvm", O_RDWR), "open /dev/kvm");
+	if (count > 2 && (!strcmp(words[1], "spin") || !strcmp(words[1], "trace"))) {
+		print_maps();
+		new_machine(&machine, false, false);
+		if (words[1][0] == 's')
+			spin(&machine, words[2]);
+		trace(&machine, words + 2);
+		return 0;
+	}
+	if (count > 2)
+		bench_many((unsigned)atoi(words[1]), (unsigned)atoi(words[2]));
+	measure_all(count > 2 ? (unsigned)atoi(words[1]) : 1,
+		    count > 2 ? (unsigned)atoi(words[2]) : 1);
 	return 0;
 }

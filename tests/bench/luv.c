@@ -2,8 +2,11 @@
 /*
  * Instructions of a guest's round trips on libluvalley itself, without the KVM face:
  *
- *     bench-luv [VMS [VCPUS]]      how many VMs exist beside, and vCPUs in each
- *     bench-luv spin PROGRAM       one program for ever, for tools/bench/trace
+ *     bench-luv [VMS VCPUS]        so many VMs exist, and vCPUs in each
+ *     bench-luv spin ROW           one row for ever, for tools/bench/trace
+ *     bench-luv trace ROW...       a few turns of each between breakpoints
+ *
+ * BENCH_ROWS=A,B: only these rows.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,10 +18,13 @@
 #include "lib/luvalley.h"
 #include "lib/pin.h"
 
-#define BATCHES	   10
-#define ITERATIONS 100
-#define FRESH_4K   (4u << 20)
-#define FRESH_2M   (32u << 20)
+#define BATCHES	    10
+#define ITERATIONS  100
+#define LOOPS	    2000
+#define TRACE_WARM  20
+#define TRACE_TURNS 4
+#define FRESH_4K    (4u << 20)
+#define FRESH_2M    (32u << 20)
 
 struct machine {
 	int vm;
@@ -48,6 +54,7 @@ static const struct row rows[] = {
     ROW("luv-x2apic-self-ipi", self_ipi, .lapic = true),
 };
 
+static unsigned batches, iterations; /* of a batch */
 static double empty;
 static int session;
 
@@ -200,9 +207,9 @@ static double least(const struct machine *machine, const struct row *row)
 	double best = 1e18;
 
 	guest_load(machine->memory, row->program, row->end);
-	for (int i = 0; i < BATCHES; i++) {
+	for (unsigned i = 0; i < batches; i++) {
 		double ticks =
-		    (double)run_program(machine, ITERATIONS, 0, 0, row->lapic) / ITERATIONS;
+		    (double)run_program(machine, iterations, 0, 0, row->lapic) / iterations;
 
 		best = ticks < best ? ticks : best;
 	}
@@ -212,13 +219,15 @@ static double least(const struct machine *machine, const struct row *row)
 static void measure_touch(const struct machine *machine, const char *name, unsigned slot,
 			  uint64_t gpa, size_t size, size_t step)
 {
-	size_t count = size / step / BATCHES;
+	size_t most = size / step / BATCHES, count = most < iterations ? most : iterations;
 	double best = 1e18;
 
+	if (!bench_wanted(name))
+		return;
 	add_slot(machine->vm, slot, gpa, pages(size, step > 4096), size);
 	guest_load(machine->memory, guest_touch, guest_touch_end);
 	/* The first page of each 2 MiB needs a table; a batch without is what a page costs. */
-	for (size_t i = 0; i < BATCHES; i++) {
+	for (size_t i = 0; i < batches; i++) {
 		double each =
 		    (double)run_program(machine, count, gpa + i * count * step, step, false) /
 		    (double)count;
@@ -233,90 +242,158 @@ static void measure_call(void)
 {
 	double best = 1e18;
 
-	for (int i = 0; i < BATCHES; i++) {
+	if (!bench_wanted("luv-call"))
+		return;
+	for (unsigned i = 0; i < batches; i++) {
 		uint64_t start = __builtin_ia32_rdtsc();
 		double each;
 
-		for (int n = 0; n < ITERATIONS; n++)
+		for (unsigned n = 0; n < iterations; n++)
 			luv_query(LUV_QUERY_CPUS);
-		each = (double)(__builtin_ia32_rdtsc() - start) / ITERATIONS;
+		each = (double)(__builtin_ia32_rdtsc() - start) / iterations;
 		best = each < best ? each : best;
 	}
 	bench_row("luv-call", best);
 }
 
+/* vCPUs that exist beside the one that runs. */
+static void more_cpus(const struct machine *machine, unsigned cpus)
+{
+	for (unsigned cpu = 1; cpu < cpus; cpu++)
+		add_cpu(machine, cpu, pages(4096, false));
+}
+
+/* VMs that exist and have run, while another is measured; each second has a local APIC. */
 static void crowd(unsigned vms, unsigned cpus)
 {
 	for (unsigned i = 1; i < vms; i++) {
 		struct machine other;
+		bool lapic = i % 2;
 
-		new_machine(&other, false);
-		for (unsigned cpu = 1; cpu < cpus; cpu++)
-			add_cpu(&other, cpu, pages(4096, false));
+		new_machine(&other, lapic);
+		more_cpus(&other, cpus);
 		guest_load(other.memory, guest_out, guest_out_end);
-		run_program(&other, 1, 0, 0, false);
+		run_program(&other, 1, 0, 0, lapic);
 	}
 }
 
+static void measure(const struct machine *machine, bool lapic)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].lapic == lapic && bench_wanted(rows[i].name))
+			bench_row(rows[i].name, least(machine, &rows[i]));
+	}
+}
+
+static double run_loop(const struct machine *machine)
+{
+	double best = 1e18;
+
+	guest_load(machine->memory, guest_empty, guest_empty_end);
+	for (unsigned i = 0; i < batches; i++) {
+		double each = (double)run_program(machine, LOOPS, 0, 0, false) / LOOPS;
+
+		best = each < best ? each : best;
+	}
+	return best;
+}
+
+static void call(unsigned count)
+{
+	while (count--)
+		luv_query(LUV_QUERY_CPUS);
+}
+
+static const struct row *find_row(const char *name)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!strcmp(name, rows[i].name) && !rows[i].lapic)
+			return &rows[i];
+	}
+	printf("@failed trace: no row %s\n", name);
+	exit(1);
+}
+
+/* One program for ever. */
 static void spin(const struct machine *machine, const char *name)
 {
-	if (!strcmp(name, "luv-call")) {
-		printf("@spinning\n");
+	const struct row *row = strcmp(name, "luv-call") ? find_row(name) : NULL;
+
+	printf("@spinning\n");
+	if (!row) {
 		for (;;)
-			luv_query(LUV_QUERY_CPUS);
+			call(1000);
 	}
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (strcmp(name, rows[i].name))
-			continue;
-		guest_load(machine->memory, rows[i].program, rows[i].end);
-		set_start(machine, ~0ull, 0, 0, rows[i].lapic);
-		printf("@spinning\n");
-		for (;;)
-			answer(machine);
+	guest_load(machine->memory, row->program, row->end);
+	run_program(machine, ~0ull, 0, 0, false);
+}
+
+/* A few turns of each between two breakpoints. */
+static void trace(const struct machine *machine, char **names)
+{
+	for (; *names; names++) {
+		const struct row *row = strcmp(*names, "luv-call") ? find_row(*names) : NULL;
+
+		if (row) {
+			guest_load(machine->memory, row->program, row->end);
+			run_program(machine, TRACE_WARM, 0, 0, false);
+		} else {
+			call(TRACE_WARM);
+		}
+		printf("@trace %s\n", *names);
+		bench_break();
+		if (row)
+			run_program(machine, TRACE_TURNS, 0, 0, false);
+		else
+			call(TRACE_TURNS);
+		bench_break();
 	}
-	printf("@failed spin: no row %s\n", name);
+}
+
+static void measure_all(unsigned vms, unsigned cpus)
+{
+	static const struct row nothing = ROW("empty", empty);
+	struct machine machine, lapic;
+
+	crowd(vms, cpus);
+	new_machine(&machine, false);
+	more_cpus(&machine, cpus);
+	bench_loop(run_loop(&machine));
+	empty = least(&machine, &nothing) - 1;
+	measure(&machine, false);
+	measure_call();
+	measure_touch(&machine, "luv-touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);
+	measure_touch(&machine, "luv-touch-2m", 2, GUEST_FRESH + FRESH_4K, FRESH_2M, 2u << 20);
+	new_machine(&lapic, true);
+	more_cpus(&lapic, cpus);
+	measure(&lapic, true);
 }
 
 int main(int count, char **words)
 {
-	bool spinning = count > 2 && !strcmp(words[1], "spin");
-	unsigned vms = !spinning && count > 1 ? (unsigned)atoi(words[1]) : 1;
-	unsigned cpus = !spinning && count > 2 ? (unsigned)atoi(words[2]) : 1;
-	static const struct row nothing = ROW("empty", empty);
-	struct machine machine, lapic;
+	struct machine machine;
 	uint32_t key[3];
 	const char *why =
 	    luv_present() ? luv_key_read(key) : "this system does not run under Luvalley";
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	batches = bench_number("BENCH_BATCHES", BATCHES);
+	iterations = bench_number("BENCH_TURNS", ITERATIONS);
 	if (why) {
 		printf("@failed key: %s\n", why);
 		return 1;
 	}
 	session = must(luv_session_open(key), "luv_session_open");
-	crowd(vms, cpus);
-	new_machine(&machine, false);
-	for (unsigned cpu = 1; cpu < cpus; cpu++)
-		add_cpu(&machine, cpu, pages(4096, false));
-	if (spinning)
-		spin(&machine, words[2]);
-	empty = least(&machine, &nothing) - 1;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && !rows[i].lapic; i++) {
-		if (count == 1)
-			bench_row(rows[i].name, least(&machine, &rows[i]));
-		else if (i == 0 || i == 2)
-			printf("@row %s/%uvm/%uvcpu %.1f\n", rows[i].name, vms, cpus,
-			       least(&machine, &rows[i]));
-	}
-	if (count > 1)
+	if (count > 2 && (!strcmp(words[1], "spin") || !strcmp(words[1], "trace"))) {
+		new_machine(&machine, false);
+		if (words[1][0] == 's')
+			spin(&machine, words[2]);
+		trace(&machine, words + 2);
 		return 0;
-	measure_call();
-	measure_touch(&machine, "luv-touch-4k", 1, GUEST_FRESH, FRESH_4K, 4096);
-	measure_touch(&machine, "luv-touch-2m", 2, GUEST_FRESH + FRESH_4K, FRESH_2M, 2u << 20);
-	new_machine(&lapic, true);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		if (rows[i].lapic)
-			bench_row(rows[i].name, least(&lapic, &rows[i]));
 	}
+	if (count > 2)
+		bench_many((unsigned)atoi(words[1]), (unsigned)atoi(words[2]));
+	measure_all(count > 2 ? (unsigned)atoi(words[1]) : 1,
+		    count > 2 ? (unsigned)atoi(words[2]) : 1);
 	return 0;
 }

@@ -76,8 +76,17 @@ static void test_ipis(void)
 	machine_run(&machine, 1, LUV_RUN_HLT);
 
 	machine_run(&machine, 0, LUV_RUN_HLT);
-	EXPECT(luv_interrupt(machine.vm, &message), 0);
+	EXPECT(luv_interrupt(machine.vm, &message), 1);
 	EXPECT(message.kick, 1);
+	message.destination = 0xff;
+	message.delivery = 2; /* SMI: ignored, but it reaches both */
+	EXPECT(luv_interrupt(machine.vm, &message), 2);
+	EXPECT(message.kick & 3, 3);
+	message.delivery = 3;
+	EXPECT(luv_interrupt(machine.vm, &message), LUV_ERR_INVAL);
+	message.delivery = 0;
+	message.level = 3;
+	EXPECT(luv_interrupt(machine.vm, &message), LUV_ERR_INVAL);
 	expect_handler();
 	/* The other's APIC is software-disabled: nobody is reached. */
 	expect_said(6);

@@ -4,7 +4,7 @@
 #include "lib/luvalley.h"
 
 static const struct test *const groups[] = {exit_tests,	  misuse_tests, restart_tests,
-					    switch_tests, lapic_tests,	pin_tests};
+					    switch_tests, lapic_tests,	lazy_tests, pin_tests};
 
 static const char *missing(void)
 {

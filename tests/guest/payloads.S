@@ -164,6 +164,14 @@ begin writer \bits
 	jmp	9b
 end writer \bits
 
+/* EBX, from the client, is where. */
+begin counter \bits
+9:	incl	(%ebx)
+	movl	(%ebx), %eax
+	outl	%eax, $0x10
+	jmp	9b
+end counter \bits
+
 begin spin \bits
 9:	jmp	9b
 end spin \bits

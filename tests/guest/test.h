@@ -6,6 +6,6 @@
 #include "tap.h"
 
 extern const struct test exit_tests[], misuse_tests[], restart_tests[], switch_tests[], pin_tests[],
-	lapic_tests[];
+	lazy_tests[], lapic_tests[];
 
 #endif

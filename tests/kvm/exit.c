@@ -364,11 +364,100 @@ static void test_mmio_fetch(int argument)
 	EXPECT(vm_regs(&vm, 0).rip, MMIO);
 }
 
+/* Hypervisors remember instructions: the second and third time must be as the first. */
+GUEST(
+    plain, 64,
+    "1: mov $0x1122334455667788, %rax; mov %al, (%rdi); mov %ax, 2(%rdi); mov %eax, 4(%rdi)\n"
+    "mov %rax, 8(%rdi); mov %ah, 1(%rdi); movb $0x7f, 3(%rdi); movw $-2, 2(%rdi)\n"
+    "movl $-3, 4(%rdi); movq $-4, 8(%rdi); mov %r14b, (%rdi); mov %sil, (%rdi)\n"
+    "mov %eax, -2(%rdi); mov $-8, %rcx; mov %eax, 32(%rdi, %rcx, 4); addr32 mov %eax, (%edi)\n"
+    "xchg %eax, (%rdi); jmp 1b");
+GUEST(
+    plain_loads, 64,
+    "1: mov $-1, %rbx; mov (%rdi), %bl; call 2f; mov 1(%rdi), %bx; call 2f\n"
+    "mov 2(%rdi), %ebx; call 2f; mov -1(%rdi), %rbx; call 2f; mov $-1, %rbx\n"
+    "movzbw (%rdi), %bx; call 2f; movzwl (%rdi), %ebx; call 2f; movzbq (%rdi), %rbx; call 2f\n"
+    "movsbl (%rdi), %ebx; call 2f; mov (%rdi), %bh; call 2f; jmp 1b\n"
+    "2: mov %rbx, %rax; out %eax, $0x10; shr $32, %rax; out %eax, $0x10; ret");
+
+static void expect_store(uint64_t address, unsigned size, uint64_t value)
+{
+	uint64_t seen = 0;
+
+	memcpy(&seen, vm_mmio(&vm, 0, address, size, true), size);
+	EXPECT(seen, value);
+}
+
+/* With RAM before the device: a write that begins there is partly its own. */
+static void test_stores_again(int argument)
+{
+	uint8_t *before = pages(PAGE);
+
+	(void)argument;
+	mmio_start(&plain, LONG);
+	EXPECT(vm_slot(&vm, 1, 0, MMIO - PAGE, PAGE, before), 0);
+	for (int i = 0; i < 3; i++) {
+		before[PAGE - 2] = before[PAGE - 1] = 0;
+		expect_store(MMIO, 1, 0x88);
+		expect_store(MMIO + 2, 2, 0x7788);
+		expect_store(MMIO + 4, 4, 0x55667788);
+		expect_store(MMIO + 8, 8, 0x1122334455667788);
+		expect_store(MMIO + 1, 1, 0x77);
+		expect_store(MMIO + 3, 1, 0x7f);
+		expect_store(MMIO + 2, 2, 0xfffe);
+		expect_store(MMIO + 4, 4, 0xfffffffd);
+		expect_store(MMIO + 8, 8, -4ull);
+		expect_store(MMIO, 1, 0);
+		expect_store(MMIO, 1, DATA & 0xff);
+		expect_store(MMIO, 2, 0x5566);
+		EXPECT(before[PAGE - 2], 0x88);
+		EXPECT(before[PAGE - 1], 0x77);
+		expect_store(MMIO, 4, 0x55667788);
+		expect_store(MMIO, 4, 0x55667788);
+		memcpy(vm_mmio(&vm, 0, MMIO, 4, false), "\1\2\3\4", 4);
+		expect_store(MMIO, 4, 0x55667788);
+	}
+}
+
+static void expect_load(uint64_t address, unsigned size, uint64_t value)
+{
+	uint64_t data = 0x8182838485868788;
+
+	memcpy(vm_mmio(&vm, 0, address, size, false), &data, size);
+	EXPECT(vm_out(&vm, 0, PORT), (uint32_t)value);
+	EXPECT(vm_out(&vm, 0, PORT), value >> 32);
+}
+
+static void test_loads_again(int argument)
+{
+	uint8_t *before = pages(PAGE);
+
+	(void)argument;
+	mmio_start(&plain_loads, LONG);
+	before[PAGE - 1] = 0x99;
+	EXPECT(vm_slot(&vm, 1, 0, MMIO - PAGE, PAGE, before), 0);
+	for (int i = 0; i < 3; i++) {
+		expect_load(MMIO, 1, 0xffffffffffffff88);
+		expect_load(MMIO + 1, 2, 0xffffffffffff8788);
+		expect_load(MMIO + 2, 4, 0x85868788);
+		expect_load(MMIO, 7, 0x8283848586878899);
+		expect_load(MMIO, 1, 0xffffffffffff0088);
+		expect_load(MMIO, 2, 0x8788);
+		expect_load(MMIO, 1, 0x88);
+		expect_load(MMIO, 1, 0xffffff88);
+		expect_load(MMIO, 1, 0xffff8888);
+	}
+}
+
 /* --- what else the page says, hypercalls, memory between two runs
  * ----------------------------- */
 
 GUEST(flags, 64,
       "sti; out %al, $0x10; cli; out %al, $0x10; mov $5, %eax; mov %rax, %cr8; out %al, $0x10; "
+      "hlt");
+GUEST(registers, 64,
+      "out %eax, $0x10; mov $5, %al; mov %rax, %cr8; sti; nop; nop; in $0x11, %al; cli\n"
+      "mov %ebx, (%rdi); mov (%rdi), %edx; hlt; mov %ebx, %eax; out %eax, $0x10\n"
       "hlt");
 GUEST(hypercall, 64, "mov $0x7777, %eax; vmmcall; out %eax, $0x10; hlt");
 GUEST(syscall_32, 32, "syscall; hlt; hlt; mov %ecx, %eax; out %eax, $0x10; ud2");
@@ -395,6 +484,63 @@ static void test_page_fields(int argument)
 	EXPECT(run->cr8, 5);
 }
 
+static void set_rbx(uint64_t rbx)
+{
+	struct kvm_regs regs = vm_regs(&vm, 0);
+
+	regs.rbx = rbx;
+	vm_set_regs(&vm, 0, &regs);
+}
+
+/* KVM_GET_REGS and KVM_GET_SREGS say what the page says. */
+static void agree(bool interrupts, uint64_t cr8, uint64_t rbx)
+{
+	const struct kvm_run *run = vm.vcpu[0].run;
+	struct kvm_regs regs = vm_regs(&vm, 0);
+	struct kvm_sregs sregs = vm_sregs(&vm, 0);
+
+	EXPECT(regs.rflags >> 9 & 1, interrupts);
+	EXPECT(run->if_flag, interrupts);
+	EXPECT(sregs.cr8, cr8);
+	EXPECT(run->cr8, cr8);
+	EXPECT(run->apic_base, sregs.apic_base);
+	EXPECT(regs.rbx, rbx);
+}
+
+/* What is set at an exit is there afterwards; but Linux forgets a read that waits for its data.
+ */
+static void test_registers(int argument)
+{
+	(void)argument;
+	vm_create(&vm);
+	vm_load(&vm, 0, &registers, LONG);
+	set_rbx(0x10);
+	vm_out(&vm, 0, PORT);
+	agree(false, 0, 0x10);
+	set_rbx(0x11);
+	expect_io(KVM_EXIT_IO_IN, 0x11, 1, 0x77);
+	agree(true, 5, 0x11);
+	EXPECT(vm_regs(&vm, 0).rip, CODE + 11);
+	set_rbx(0x12);
+	EXPECT(memcmp(vm_mmio(&vm, 0, MMIO, 4, true), "\x12\0\0\0", 4), 0);
+	agree(false, 5, 0x12);
+	EXPECT(vm_regs(&vm, 0).rip, CODE + 16);
+	set_rbx(0x13);
+	memcpy(vm_mmio(&vm, 0, MMIO, 4, false), "\x78\x56\x34\x12", 4);
+	agree(false, 5, 0x13);
+	vm_run(&vm, 0, KVM_EXIT_HLT);
+	agree(false, 5, 0x13);
+	EXPECT(vm_regs(&vm, 0).rip, CODE + 19);
+	EXPECT(vm_regs(&vm, 0).rdx, 0x12345678);
+	EXPECT(vm_regs(&vm, 0).rax & 0xff, 0x77);
+	set_rbx(0x14);
+	vm.vcpu[0].run->immediate_exit = 1;
+	EXPECT(failure(ioctl(vm.vcpu[0].fd, KVM_RUN, 0)), EINTR);
+	vm.vcpu[0].run->immediate_exit = 0;
+	agree(false, 5, 0x14);
+	EXPECT(vm_out(&vm, 0, PORT), 0x14);
+}
+
 static void test_hypercall(int argument)
 {
 	(void)argument;
@@ -404,7 +550,8 @@ static void test_hypercall(int argument)
 	vm_run(&vm, 0, KVM_EXIT_HLT);
 }
 
-/* Intel's CPUs have it in 64-bit code only; a guest whose CPUID says AMD may use it all the same. */
+/* Intel's CPUs have it in 64-bit code only; a guest whose CPUID says AMD may use it all the
+ * same. */
 static void test_syscall_32(int argument)
 {
 	struct kvm_cpuid2 *list;
@@ -482,7 +629,10 @@ const struct test exit_tests[] = {
     TEST("exit: MMIO of 16 bytes", test_mmio_vector),
     TEST("exit: MMIO by LOCK CMPXCHG", test_mmio_locked),
     TEST("exit: code in MMIO space is an emulation error", test_mmio_fetch),
+    TEST("exit: MMIO stores, again and again", test_stores_again),
+    TEST("exit: MMIO loads, again and again", test_loads_again),
     TEST("exit: fields of kvm_run", test_page_fields),
+    TEST("exit: registers, and fields of kvm_run, at each exit", test_registers),
     TEST("exit: an unknown hypercall returns to the guest", test_hypercall),
     TEST("exit: SYSCALL in 32-bit code, with AMD's CPUID", test_syscall_32),
     TEST("exit: client and guest see each other's writes", test_memory_between),

@@ -11,9 +11,9 @@
 #include "kvm/test.h"
 
 static const struct test *const groups[] = {
-    system_tests, fd_tests,    memory_tests, register_tests, msr_tests,
-    exit_tests,	  event_tests, debug_tests,  kick_tests,     irqchip_tests,
-    lapic_tests,  route_tests, smp_tests,    clock_tests,
+    system_tests, fd_tests,    memory_tests, demand_tests, register_tests, msr_tests,
+    exit_tests,	  event_tests, debug_tests,  kick_tests,   irqchip_tests,  lapic_tests,
+    timer_tests,  route_tests, smp_tests,    clock_tests,
 };
 
 static const char *missing(void)

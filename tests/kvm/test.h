@@ -5,8 +5,8 @@
 
 #include "kvm/vm.h"
 
-extern const struct test system_tests[], fd_tests[], memory_tests[], register_tests[],
+extern const struct test system_tests[], fd_tests[], memory_tests[], demand_tests[], register_tests[],
     msr_tests[], exit_tests[], event_tests[], debug_tests[], kick_tests[], irqchip_tests[],
-    lapic_tests[], route_tests[], smp_tests[], clock_tests[];
+    lapic_tests[], timer_tests[], route_tests[], smp_tests[], clock_tests[];
 
 #endif

@@ -12,6 +12,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,10 @@ APPLETS = "sh cat mount insmod grep awk poweroff mkdir sleep seq tr timeout dd e
 
 class Failure(Exception):
     """A sentence for the user."""
+
+
+class Absent(Failure):
+    """A system cannot be started."""
 
 
 def output_of(*command, **keywords):
@@ -162,17 +167,21 @@ def initramfs(disk, programs, more=()):
 
 
 def xen_image(cache):
-    """Xen's hypervisor out of Debian's package. Raises Failure where there is none."""
+    """Xen's hypervisor out of Debian's package. Absent where there is none."""
     image = cache / "xen"
     if image.exists():
         return image
     with tempfile.TemporaryDirectory() as folder:
-        output_of("apt-get", "-q", "download", XEN_PACKAGE, cwd=folder)
+        try:
+            output_of("apt-get", "-q", "download", XEN_PACKAGE, cwd=folder)
+        except Failure as failure:
+            print(f"tools/bench: {failure}", file=sys.stderr)  # with names of hosts, which are nothing for the document
+            raise Absent(f"Debian's package {XEN_PACKAGE} cannot be downloaded") from None
         package, = Path(folder).glob("*.deb")
         output_of("dpkg-deb", "-x", package, Path(folder, "tree"))
         packed = sorted(Path(folder, "tree/boot").glob("xen-*.gz"))
         if not packed:
-            raise Failure(f"{XEN_PACKAGE} holds no /boot/xen-*.gz")
+            raise Absent(f"{XEN_PACKAGE} holds no /boot/xen-*.gz")
         unfinished = cache / "xen.new"
         unfinished.write_bytes(gzip.decompress(packed[0].read_bytes()))
         unfinished.rename(image)

@@ -239,7 +239,7 @@ void clock_update(struct vcpu *vcpu)
 {
 	const struct vcpu_clock *own = &vcpu->clock;
 	uint32_t generation = __atomic_load_n(&vcpu->vm->clock->generation, __ATOMIC_ACQUIRE);
-	uint64_t offset = vcpu->page->msr[LUV_MSR_TSC_OFFSET];
+	uint64_t offset = vcpu_tsc_offset(vcpu);
 
 	if (!(own->msr & SYSTEM_TIME_ENABLED))
 		return;

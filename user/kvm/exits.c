@@ -40,7 +40,7 @@ static int apic_effect(struct vcpu *vcpu, uint64_t kind, uint64_t value)
 		return to_client(vcpu, KVM_EXIT_IOAPIC_EOI);
 	case LUV_APIC_TIMER:
 		__atomic_store_n(&vcpu->deadline, value, __ATOMIC_RELAXED);
-		timer_arm(vcpu, value, vcpu->page->msr[LUV_MSR_TSC_OFFSET]);
+		timer_arm(vcpu, value, vcpu_tsc_offset(vcpu));
 		return RUN_AGAIN;
 	case LUV_APIC_KICK:
 		vm_nudge(vcpu->vm, value & ~(1ull << vcpu->index));
@@ -53,7 +53,7 @@ static int apic_effect(struct vcpu *vcpu, uint64_t kind, uint64_t value)
 /* The xAPIC page. False: the address is another's. */
 static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
 {
-	uint64_t base = vcpu->page->msr[LUV_MSR_APIC_BASE];
+	uint64_t base = vcpu_apic_base(vcpu);
 	struct luv_lapic_access request = {
 	    .index = vcpu->index,
 	    .offset = access->gpa & 0xfff,
@@ -77,6 +77,7 @@ static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
 		memcpy(access->data, &wide, sizeof(access->data));
 	} else if (request.offset == APIC_TPR) {
 		vcpu->page->valid &= ~LUV_GROUP_CONTROL; /* CR8 follows */
+		state_need(vcpu, LUV_GROUP_CONTROL);
 	}
 	vcpu->apic_exit = apic_effect(vcpu, request.kind, request.effect);
 	return true;
@@ -87,6 +88,12 @@ static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
 static void *emulate_memory(void *context, uint64_t gpa, bool write)
 {
 	return memory_page(((struct vcpu *)context)->vm, gpa, write);
+}
+
+static bool coalesced(struct vm *vm, bool pio, uint64_t address, unsigned size, uint64_t value)
+{
+	return __atomic_load_n(&vm->zones, __ATOMIC_ACQUIRE) &&
+	       coalesced_write(vm, pio, address, size, value);
 }
 
 static bool emulate_access_mmio(void *context, struct emulate_access *access)
@@ -103,18 +110,17 @@ static bool emulate_access_mmio(void *context, struct emulate_access *access)
 			memcpy(access->data, &value, sizeof(access->data));
 		return true;
 	}
-	return access->write &&
-	       (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
-		coalesced_write(vcpu->vm, false, access->gpa, access->size, value));
+	return access->write && (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
+				 coalesced(vcpu->vm, false, access->gpa, access->size, value));
 }
 
 /* True: one access to a port was answered here. */
 static bool port(struct vm *vm, uint16_t number, unsigned size, bool write, uint32_t *value)
 {
-	if (irqchip_pio(vm, number, size, write, value))
+	if (vm->mode == IRQCHIP_FULL && irqchip_pio(vm, number, size, write, value))
 		return true;
 	return write && (ioeventfd_pio(vm, number, size, *value) ||
-			 coalesced_write(vm, true, number, size, *value));
+			 coalesced(vm, true, number, size, *value));
 }
 
 /* All elements or none: the first says whose the port is. What then is not taken is dropped, as
@@ -190,7 +196,6 @@ static int give_mmio(struct vcpu *vcpu)
 	run->mmio.len = access->size;
 	run->mmio.is_write = access->write;
 	memcpy(run->mmio.data, access->data, sizeof(run->mmio.data));
-	vcpu->pending = PENDING_MMIO;
 	return to_client(vcpu, KVM_EXIT_MMIO);
 }
 
@@ -255,6 +260,7 @@ static int emulated(struct vcpu *vcpu, enum emulate_result result)
 			return 0;
 		return effect;
 	case EMULATE_MMIO:
+		vcpu->pending = PENDING_MMIO;
 		return give_mmio(vcpu);
 	case EMULATE_IO:
 		vcpu->pending = PENDING_IO_STRING;
@@ -301,6 +307,11 @@ int exit_complete(struct vcpu *vcpu)
 		if (!e->access.write)
 			memcpy(e->access.data, vcpu->run->mmio.data, sizeof(e->access.data));
 		return emulate(vcpu, emulate_resume);
+	case PENDING_PLAIN:
+		state_need(vcpu, LUV_GROUP_GENERAL);
+		memcpy(e->access.data, vcpu->run->mmio.data, sizeof(e->access.data));
+		emulate_plain_done(e);
+		return RUN_AGAIN;
 	case PENDING_IO_STRING:
 		if (e->io.in)
 			memcpy(e->io.data, data, (size_t)e->io.size * e->io.count);
@@ -332,11 +343,59 @@ static int io_exit(struct vcpu *vcpu)
 	return give_io(vcpu, number, size, in, 1, &value);
 }
 
+/* Slots change while the vCPUs are stopped: what is in none now is so until the next time. */
+static bool in_no_slot(struct vcpu *vcpu, uint64_t gpa)
+{
+	uint64_t stops = __atomic_load_n(&vcpu->vm->stops, __ATOMIC_ACQUIRE);
+	bool found;
+
+	if (vcpu->no_slot_stops == stops && vcpu->no_slot == gpa / LUV_PAGE_SIZE)
+		return true;
+	memory_lock(vcpu->vm);
+	found = memory_has(vcpu->vm, gpa, false);
+	memory_unlock(vcpu->vm);
+	if (found || __atomic_load_n(&vcpu->vm->stopped, __ATOMIC_SEQ_CST))
+		return false;
+	vcpu->no_slot = gpa / LUV_PAGE_SIZE;
+	vcpu->no_slot_stops = stops;
+	return true;
+}
+
+/* As emulate(), for what emulate_plain takes. */
+static bool plain_mmio(struct vcpu *vcpu, int *result)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+	struct emulate *e = vcpu->emulate;
+
+	if (exit->mmio.flags != LUV_MMIO_CODE64 || vcpu->debug.control ||
+	    !in_no_slot(vcpu, exit->mmio.gpa))
+		return false;
+	state_need(vcpu, LUV_GROUP_GENERAL);
+	if (!emulate_plain(e))
+		return false;
+	if (e->access.write)
+		emulate_plain_done(e);
+	vcpu->apic_exit = RUN_AGAIN;
+	if (!emulate_access_mmio(vcpu, &e->access)) {
+		vcpu->pending = e->access.write ? PENDING_NONE : PENDING_PLAIN;
+		*result = give_mmio(vcpu);
+		return true;
+	}
+	if (!e->access.write)
+		emulate_plain_done(e);
+	*result = vcpu->apic_exit;
+	vcpu->apic_exit = RUN_AGAIN;
+	return true;
+}
+
 static int mmio_exit(struct vcpu *vcpu)
 {
 	const struct luv_exit_record *exit = &vcpu->page->exit;
 	int result;
 
+	vcpu->plain = plain_mmio(vcpu, &result);
+	if (vcpu->plain)
+		return result;
 	memory_lock(vcpu->vm);
 	if (memory_has(vcpu->vm, exit->mmio.gpa, exit->mmio.write)) {
 		memory_unlock(vcpu->vm);
@@ -345,7 +404,7 @@ static int mmio_exit(struct vcpu *vcpu)
 	}
 	/* The CPU pushed to a stack, or read a table, that is no memory: nobody can do that for
 	 * it. */
-	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID) {
+	if (exit->reason == LUV_RUN_WALK || exit->mmio.flags & LUV_MMIO_DELIVERING) {
 		memory_unlock(vcpu->vm);
 		return give_unknown(vcpu);
 	}
@@ -368,6 +427,21 @@ static int msr_exit(struct vcpu *vcpu)
 	return RUN_AGAIN;
 }
 
+/* What is pinned when the hypervisor looks is what counts: a slot that has changed by then
+ * makes it ask again. */
+static int pin_exit(struct vcpu *vcpu)
+{
+	struct luv_exit_record *exit = &vcpu->page->exit;
+	uintptr_t begin, end;
+	int result = memory_pin(vcpu->vm, (uintptr_t)exit->pin.address, &begin, &end);
+
+	if (result < 0)
+		return result;
+	exit->pin.begin = begin;
+	exit->pin.end = end;
+	return RUN_AGAIN;
+}
+
 static int window_exit(struct vcpu *vcpu)
 {
 	vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
@@ -381,7 +455,7 @@ static int cr8_exit(struct vcpu *vcpu)
 {
 	uint64_t before = vcpu->cr8;
 
-	vcpu->cr8 = vcpu->page->cr8;
+	vcpu->cr8 = vcpu_cr8(vcpu);
 	return vcpu->cr8 < before ? to_client(vcpu, KVM_EXIT_SET_TPR) : RUN_AGAIN;
 }
 
@@ -426,6 +500,8 @@ int exit_handle(struct vcpu *vcpu)
 		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
 	case LUV_RUN_CR8:
 		return cr8_exit(vcpu);
+	case LUV_RUN_PIN:
+		return pin_exit(vcpu);
 	case LUV_RUN_NO_MEMORY:
 		return -ENOMEM;
 	case LUV_RUN_NOTHING:

@@ -243,14 +243,14 @@ void fds_close(int descriptor)
 bool fds_kept(int descriptor)
 {
 	return in_table(descriptor) &&
-	       (descriptor == luv_pin_descriptor() ||
+	       (descriptor == luv_pin_descriptor(descriptor) ||
 		__atomic_load_n(&kept[descriptor / 64], __ATOMIC_RELAXED) >> descriptor % 64 &
 		    1);
 }
 
 int fds_next_kept(unsigned from)
 {
-	int pins = luv_pin_descriptor(), found = -1;
+	int pins = from < DESCRIPTORS_MAX ? luv_pin_descriptor((int)from) : -1, found = -1;
 
 	for (unsigned i = from; i < DESCRIPTORS_MAX && found < 0; i++) {
 		uint64_t word = __atomic_load_n(&kept[i / 64], __ATOMIC_RELAXED) >> i % 64;
@@ -259,7 +259,7 @@ int fds_next_kept(unsigned from)
 			found = (int)(i + (unsigned)__builtin_ctzll(word));
 		i |= 63;
 	}
-	if (pins >= 0 && (unsigned)pins >= from && (found < 0 || pins < found))
+	if (pins >= 0 && (found < 0 || pins < found))
 		found = pins;
 	return found;
 }

@@ -8,13 +8,26 @@
 #include <linux/membarrier.h>
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+#define NS_PER_S 1000000000ull
 
 void futex_wait(uint32_t *word, uint32_t value)
 {
 	int error = errno;
 
 	(void)syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	errno = error;
+}
+
+void futex_wait_until(uint32_t *word, uint32_t value, uint64_t until)
+{
+	const struct timespec time = {(time_t)(until / NS_PER_S), (long)(until % NS_PER_S)};
+	int error = errno;
+
+	(void)syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, until ? &time : NULL,
+		      NULL, FUTEX_BITSET_MATCH_ANY);
 	errno = error;
 }
 

@@ -10,6 +10,7 @@
 #include "kvm/clock.h"
 #include "kvm/cpuid.h"
 #include "kvm/ioctl.h"
+#include "kvm/lock.h"
 #include "kvm/msr.h"
 #include "kvm/run.h"
 #include "kvm/state.h"
@@ -26,11 +27,6 @@
 static uintptr_t number(const void *at)
 {
 	return *(const uintptr_t *)at;
-}
-
-static int run(void *vcpu, void *at)
-{
-	return number(at) ? -EINVAL : run_vcpu(vcpu);
 }
 
 /* --- structures that state.h knows ------------------------------------------------------- */
@@ -257,7 +253,6 @@ static int set_tsc_khz(void *self, void *at)
 /* --- the table: frequent ones first ------------------------------------------------------ */
 
 static const struct ioctl_entry table[] = {
-    {KVM_RUN, ARGUMENT_NUMBER, run},
     {KVM_INTERRUPT, ARGUMENT_IN, interrupt},
     {KVM_NMI, ARGUMENT_NUMBER, nmi},
     {KVM_GET_REGS, ARGUMENT_OUT, get_regs},
@@ -297,13 +292,23 @@ static const struct ioctl_entry table[] = {
     {KVM_KVMCLOCK_CTRL, ARGUMENT_NUMBER, clock_ctrl},
 };
 
+int ioctl_run(struct vcpu *vcpu, uintptr_t argument)
+{
+	int result;
+
+	lock_take(&vcpu->lock);
+	result = argument ? -EINVAL : run_vcpu(vcpu);
+	lock_release(&vcpu->lock);
+	return result;
+}
+
 int ioctl_vcpu(struct vcpu *vcpu, uint32_t request, uintptr_t argument)
 {
 	int result;
 
-	pthread_mutex_lock(&vcpu->lock);
+	lock_take(&vcpu->lock);
 	result = ioctl_table(table, ENTRIES(table), vcpu, request, argument);
-	pthread_mutex_unlock(&vcpu->lock);
+	lock_release(&vcpu->lock);
 	/* KVM's answer to what it does not know; VMs say ENOTTY. */
 	return result == -ENOTTY ? -EINVAL : result;
 }

@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "kvm/pins.h"
+#include "kvm/real.h"
 #include "kvm/system.h"
 #include "kvm/user.h"
 #include "kvm/vm.h"
@@ -38,18 +40,36 @@ struct memory {
 	struct memory *next;
 };
 
-/* All VMs of the process. Taken before any memory's lock. */
+/* Taken before any memory's lock. Of the VMs of the process, and of what is pinned for them. */
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct memory *all;
 
+static const char TAKEN_AWAY[] = "a guest uses memory that its client has taken away";
+
 /* --- life -------------------------------------------------------------------------------- */
+
+/* Another thread of the parent's may have had the locks; its VMs and pins are not the child's.
+ */
+static void after_fork_child(void)
+{
+	pthread_mutex_init(&all_lock, NULL);
+	all = NULL;
+	pins_forget();
+}
+
+static void watch_forks(void)
+{
+	pthread_atfork(NULL, NULL, after_fork_child);
+}
 
 int memory_create(struct vm *vm)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct memory *memory = calloc(1, sizeof(*memory));
 
 	if (!memory)
 		return -ENOMEM;
+	pthread_once(&once, watch_forks);
 	pthread_rwlock_init(&memory->lock, NULL);
 	memory->vm = vm;
 	vm->memory = memory;
@@ -113,7 +133,7 @@ static int hand_over(struct memory *memory, struct slot *slot)
 {
 	const struct luv_slot wanted = {
 	    .slot = number(memory, slot),
-	    .flags = (slot->flags & KVM_MEM_READONLY ? LUV_SLOT_READ_ONLY : 0) |
+	    .flags = LUV_SLOT_LAZY | (slot->flags & KVM_MEM_READONLY ? LUV_SLOT_READ_ONLY : 0) |
 		     (slot->flags & KVM_MEM_LOG_DIRTY_PAGES ? LUV_SLOT_LOG_DIRTY : 0),
 	    .gpa = slot->gpa,
 	    .size = slot->size,
@@ -158,10 +178,10 @@ static int collect(struct memory *memory, struct slot *slot)
 	return 0;
 }
 
-/* Pins the slot's memory and hands it over, if there is a hypervisor's VM to have it. */
+/* With all_lock held. Hands the slot over, if there is a hypervisor's VM to have it. */
 static int bring(struct memory *memory, struct slot *slot, const char **why)
 {
-	int result = pins_keep(slot->address, slot->size, why);
+	int result = pins_add_area(slot->address, slot->size, why);
 
 	if (result < 0 || memory->vm->handle < 0)
 		return result;
@@ -316,11 +336,13 @@ int memory_set_region(struct vm *vm, const struct kvm_userspace_memory_region *r
 
 	if (result < 0)
 		return result;
+	pthread_mutex_lock(&all_lock);
 	vm_stop(vm);
 	pthread_rwlock_wrlock(&vm->memory->lock);
 	result = set_region(vm->memory, region);
 	pthread_rwlock_unlock(&vm->memory->lock);
 	vm_resume(vm);
+	pthread_mutex_unlock(&all_lock);
 	return result;
 }
 
@@ -520,15 +542,68 @@ int memory_revive(struct vm *vm, uint64_t gpa, bool write)
 	if (result != -EFAULT)
 		return result;
 
+	pthread_mutex_lock(&all_lock);
 	vm_stop(vm);
 	pthread_rwlock_wrlock(&memory->lock);
 	slot = find_slot(memory, gpa);
 	result = slot && !slot->live && bring(memory, slot, &why) < 0 ? -EFAULT : 1;
 	pthread_rwlock_unlock(&memory->lock);
 	vm_resume(vm);
+	pthread_mutex_unlock(&all_lock);
 	if (result < 0)
-		system_complain("a guest uses memory that its client has taken away", why);
+		system_complain(TAKEN_AWAY, why);
 	return result;
+}
+
+/* The piece of a slot around an address of the client's; false: no slot has it any more. */
+static bool find_piece(struct vm *vm, uintptr_t address, uintptr_t *begin, uintptr_t *end)
+{
+	bool found = false;
+
+	memory_lock(vm);
+	for (unsigned i = 0; i < vm->memory->end && !found; i++) {
+		const struct slot *slot = &vm->memory->slot[i];
+
+		found = address - slot->address < slot->size;
+		*begin = slot->address;
+		*end = slot->address + slot->size;
+	}
+	memory_unlock(vm);
+	if (found)
+		pins_piece(address, begin, end);
+	return found;
+}
+
+/* With all_lock held. Where a piece cannot be had, the page may. */
+static int pin(struct vm *vm, uintptr_t address, const char **why)
+{
+	uintptr_t begin, end;
+	int result;
+
+	if (!find_piece(vm, address, &begin, &end))
+		return 0;
+	result = pins_keep(begin, end, why);
+	return result < 0 ? pins_keep(address, address + PAGE_SIZE, why) : result;
+}
+
+int memory_pin(struct vm *vm, uintptr_t address, uintptr_t *begin, uintptr_t *end)
+{
+	const char *why = "";
+	int result;
+
+	if (pins_around(address, begin, end))
+		return 0;
+	/* Memory is cleared here, where nobody waits for it. An error shows below. */
+	if (find_piece(vm, address, begin, end))
+		(void)real()->madvise((void *)*begin, *end - *begin, MADV_POPULATE_WRITE);
+	pthread_mutex_lock(&all_lock);
+	result = pin(vm, address, &why);
+	pthread_mutex_unlock(&all_lock);
+	if (result == 0 && !pins_around(address, begin, end))
+		*begin = *end = address; /* it was taken away again: the guest will ask again */
+	if (result < 0)
+		system_complain(TAKEN_AWAY, why);
+	return result == LUV_ERR_NOMEM ? -ENOMEM : result < 0 ? -EFAULT : 0;
 }
 
 static bool uses(const struct memory *memory, uintptr_t begin, uintptr_t end)
@@ -554,7 +629,10 @@ static void leave_range(struct memory *memory, uintptr_t begin, uintptr_t end)
 	}
 }
 
-/* Holds all_lock, and every such VM stopped and locked, until memory_change_end. */
+/*
+ * Holds all_lock, and every VM that uses what is pinned there stopped and locked, until
+ * memory_change_end. What is not pinned no guest has.
+ */
 bool memory_change_begin(uintptr_t address, size_t size)
 {
 	uintptr_t begin = address, end;
@@ -562,10 +640,8 @@ bool memory_change_begin(uintptr_t address, size_t size)
 	if (__builtin_add_overflow(address, size, &end) || !pins_touch(address, size))
 		return false;
 	pthread_mutex_lock(&all_lock);
-	if (!pins_extend(&begin, &end)) {
-		pthread_mutex_unlock(&all_lock);
-		return false;
-	}
+	if (!pins_extend(&begin, &end))
+		return true;
 	for (struct memory *memory = all; memory; memory = memory->next) {
 		pthread_rwlock_wrlock(&memory->lock);
 		memory->stopped = uses(memory, begin, end);

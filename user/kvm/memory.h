@@ -53,6 +53,12 @@ bool memory_has(struct vm *vm, uint64_t gpa, bool write);
 int memory_revive(struct vm *vm, uint64_t gpa, bool write);
 
 /*
+ * The guest needs memory of the client's at a page's address: pins what is around it. 0 and
+ * what is pinned there; -EFAULT or -ENOMEM: it cannot be.
+ */
+int memory_pin(struct vm *vm, uintptr_t address, uintptr_t *begin, uintptr_t *end);
+
+/*
  * The client is about to change its own mapping of a range (unmap, discard, map over it): if
  * guests use it, it is taken from them, and given back as it then is. True: `end` must follow
  * the change. Any thread; not for signal handlers.

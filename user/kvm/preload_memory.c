@@ -115,6 +115,14 @@ static bool unpins(int advice)
 	return advice == MADV_MERGEABLE || advice == MADV_DOFORK;
 }
 
+/* Some of it. What is not is the client's to do with as it likes. */
+static bool is_pinned(uintptr_t address, size_t size)
+{
+	uintptr_t end = address + size;
+
+	return pins_extend(&address, &end);
+}
+
 /* False: not of this kind of memory. */
 static bool discard_in_place(uintptr_t address, size_t size, int advice)
 {
@@ -137,18 +145,17 @@ static bool discard_in_place(uintptr_t address, size_t size, int advice)
 
 EXPORT int madvise(void *address, size_t size, int advice)
 {
-	bool begun = false, pinned = (discards(advice) || unpins(advice)) &&
-				     pins_touch((uintptr_t)address, size);
+	bool begun = false, used = discards(advice) && pins_touch((uintptr_t)address, size);
 	int result;
 
-	if (pinned && unpins(advice))
+	if (unpins(advice) && is_pinned((uintptr_t)address, size))
 		return 0;
 	/* The kernel takes whole pages. */
-	if (pinned &&
+	if (used &&
 	    discard_in_place((uintptr_t)address,
 			     (size + LUV_PAGE_SIZE - 1) & ~(size_t)(LUV_PAGE_SIZE - 1), advice))
 		return 0;
-	if (pinned)
+	if (used)
 		begun = memory_change_begin((uintptr_t)address, size);
 	result = real()->madvise(address, size, advice);
 	change_end(begun);
@@ -157,7 +164,7 @@ EXPORT int madvise(void *address, size_t size, int advice)
 
 EXPORT int munlock(const void *address, size_t size)
 {
-	if (pins_touch((uintptr_t)address, size))
+	if (is_pinned((uintptr_t)address, size))
 		return 0;
 	return real()->munlock(address, size);
 }

@@ -16,10 +16,17 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-/* What every return of the hypervisor's RUN brings along: kvm_run shows parts of it. */
+/* What the emulator needs; all other registers are fetched when somebody asks (state_need). */
 #define WANTED                                                                       \
-	(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS | LUV_GROUP_EVENTS | \
-	 LUV_GROUP_FPU)
+	LUV_WANTED_MMIO(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS | \
+			LUV_GROUP_EVENTS)
+
+/* A bit that is not seen here stays, and ends RUN. */
+static void signals_clear(struct vcpu *vcpu, uint64_t bits)
+{
+	if (__atomic_load_n(&vcpu->page->signal, __ATOMIC_SEQ_CST) & bits)
+		__atomic_fetch_and(&vcpu->page->signal, ~bits, __ATOMIC_SEQ_CST);
+}
 
 static bool interrupted(const struct vcpu *vcpu)
 {
@@ -61,8 +68,9 @@ static void take_cr8(struct vcpu *vcpu)
 		return;
 	page->request |= LUV_REQUEST_CR8;
 	vcpu->cr8 = vcpu->run->cr8 & 15;
-	if (page->cr8 == vcpu->cr8)
+	if (vcpu_cr8(vcpu) == vcpu->cr8)
 		return;
+	state_need(vcpu, LUV_GROUP_CONTROL);
 	page->cr8 = vcpu->cr8;
 	state_changed(vcpu, LUV_GROUP_CONTROL);
 }
@@ -70,11 +78,9 @@ static void take_cr8(struct vcpu *vcpu)
 static void before_run(struct vcpu *vcpu)
 {
 	extint_before_run(vcpu);
-	clock_update(vcpu);
-	/* Who has a device's memory mapped comes back for more: one call less for the emulator. */
-	vcpu->page->wanted = WANTED;
-	if (vcpu->page->exit.reason == LUV_RUN_MMIO)
-		vcpu->page->wanted |= LUV_GROUP_SEGMENTS;
+	if (vcpu->clock.msr)
+		clock_update(vcpu);
+	vcpu->page->wanted = vcpu->plain ? LUV_WANTED_MMIO(LUV_GROUP_GENERAL) : WANTED;
 }
 
 static int refused(struct vcpu *vcpu, int result)
@@ -95,12 +101,17 @@ static int refused(struct vcpu *vcpu, int result)
 	}
 }
 
-/* HLT with a local APIC: nothing to do until something counts `wake` up. */
+/* HLT with a local APIC: nothing to do until something counts `wake` up, or its timer is due.
+ */
 static int halted(struct vcpu *vcpu, uint32_t seen)
 {
+	uint64_t until;
+
+	if (!timer_waits(vcpu, &until))
+		return RUN_AGAIN;
 	__atomic_store_n(&vcpu->sleeping, 1, __ATOMIC_SEQ_CST);
 	if (!__atomic_load_n(&vcpu->page->signal, __ATOMIC_SEQ_CST) && !interrupted(vcpu))
-		futex_wait(&vcpu->wake, seen);
+		futex_wait_until(&vcpu->wake, seen, until);
 	__atomic_store_n(&vcpu->sleeping, 0, __ATOMIC_SEQ_CST);
 	return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
 }
@@ -132,7 +143,7 @@ static int run_once(struct vcpu *vcpu)
 	uint32_t seen = __atomic_load_n(&vcpu->wake, __ATOMIC_SEQ_CST);
 	int result;
 
-	__atomic_fetch_and(&vcpu->page->signal, ~(SIGNAL_STOP | SIGNAL_KICK), __ATOMIC_SEQ_CST);
+	signals_clear(vcpu, SIGNAL_STOP | SIGNAL_KICK);
 	before_run(vcpu);
 	if (!enter_gate(vcpu))
 		return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
@@ -147,14 +158,12 @@ static int run_once(struct vcpu *vcpu)
 
 static void fill_run(struct vcpu *vcpu)
 {
-	const struct luv_vcpu_page *page = vcpu->page;
 	struct kvm_run *run = vcpu->run;
 
-	state_need(vcpu, LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS);
-	run->if_flag = page->rflags >> 9 & 1;
+	run->if_flag = (uint8_t)vcpu_rflags_if(vcpu);
 	run->flags = 0;
-	run->cr8 = page->cr8;
-	run->apic_base = page->msr[LUV_MSR_APIC_BASE];
+	run->cr8 = vcpu_cr8(vcpu);
+	run->apic_base = vcpu_apic_base(vcpu);
 	run->ready_for_interrupt_injection =
 	    vcpu->vm->mode == IRQCHIP_FULL || extint_ready(vcpu);
 }
@@ -184,9 +193,8 @@ int run_vcpu(struct vcpu *vcpu)
 	if (vcpu->run->kvm_valid_regs || vcpu->run->kvm_dirty_regs)
 		return -EINVAL;
 	exit_prepare(vcpu);
-	state_need(vcpu, WANTED);
 	take_cr8(vcpu);
-	__atomic_fetch_and(&vcpu->page->signal, ~SIGNAL_HANDLER, __ATOMIC_SEQ_CST);
+	signals_clear(vcpu, SIGNAL_HANDLER);
 	signals_enter(vcpu);
 	vcpu->run->exit_reason = KVM_EXIT_UNKNOWN;
 	result = loop(vcpu);

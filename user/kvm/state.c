@@ -25,7 +25,7 @@
 void state_need(struct vcpu *vcpu, uint64_t groups)
 {
 	struct luv_vcpu_page *page = vcpu->page;
-	uint64_t held = page->valid, missing = groups & ~held;
+	uint64_t held = page->valid, missing = groups & ~(held | LUV_GROUP_FPU);
 
 	if (!missing)
 		return;

@@ -16,6 +16,7 @@
 #include "lib/pin.h"
 
 #define MEASURE_NS 20000000u
+#define RECENT_NS  1000000000u
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all below */
 static uint32_t key[3];
@@ -25,6 +26,7 @@ static uint32_t session_forks;
 static uintptr_t owner_page;
 static uint32_t owner_forks;
 static uint32_t tsc_khz;
+static uint64_t first_ns, first_tsc; /* where its measurement begins */
 
 bool system_present(void)
 {
@@ -147,17 +149,25 @@ static uint64_t look(uint64_t *tsc)
 	return at;
 }
 
+/* While the program starts, nobody has to wait for it. */
+__attribute__((constructor)) static void look_early(void)
+{
+	first_ns = look(&first_tsc);
+}
+
 uint32_t system_tsc_khz(void)
 {
-	uint64_t begin, end, from, to;
+	uint64_t ns, tsc;
 
 	pthread_mutex_lock(&lock);
 	if (!tsc_khz) {
-		begin = look(&from);
+		/* The machine may have slept since. */
+		if (nanoseconds() - first_ns > RECENT_NS)
+			look_early();
 		do
-			end = look(&to);
-		while (end - begin < MEASURE_NS);
-		tsc_khz = (uint32_t)((to - from) * 1000000u / (end - begin));
+			ns = look(&tsc) - first_ns;
+		while (ns < MEASURE_NS);
+		tsc_khz = (uint32_t)((tsc - first_tsc) * 1000000u / ns);
 	}
 	pthread_mutex_unlock(&lock);
 	return tsc_khz;

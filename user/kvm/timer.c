@@ -3,6 +3,7 @@
 #include "kvm/timer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,11 +16,13 @@
 #include <x86intrin.h>
 
 #include "kvm/fds.h"
+#include "kvm/real.h"
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
 #define NS_PER_S    1000000000ull
 #define WATCHES_MAX 1024u
+#define LATE_NS	    100000u /* how much later than its timerfd a vCPU is nudged */
 /* What epoll says of the timer; a watch's number is below WATCHES_MAX. */
 #define THE_TIMER WATCHES_MAX
 
@@ -83,27 +86,51 @@ static void link_timer(struct timer *timer, uint64_t due)
 		loop.first = timer;
 }
 
-/* The descriptor is set for the first timer. One that fires too early costs less than setting
- * it again: timers are moved more often than they fire. */
-static void set_timerfd(void)
+static void set_descriptor(int timerfd, uint64_t due)
 {
-	uint64_t due = loop.first ? loop.first->due : 0;
-	struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due / NS_PER_S),
-					       .tv_nsec = (long)(due % NS_PER_S)}};
+	const struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due / NS_PER_S),
+						     .tv_nsec = (long)(due % NS_PER_S)}};
 
-	if (!due || (loop.set_to && loop.set_to <= due))
-		return;
-	loop.set_to = due;
-	timerfd_settime(loop.timerfd, TFD_TIMER_ABSTIME, &when, NULL);
+	timerfd_settime(timerfd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
-void timer_set(struct timer *timer, uint64_t due)
+/* The descriptor is set for the first timer. One that fires too early costs less than setting
+ * it again each time: timers are moved more often than they fire. But not one that would fire
+ * before `soon`. */
+static void set_timerfd(uint64_t soon)
+{
+	uint64_t due = loop.first ? loop.first->due : 0;
+
+	if (!due || due == loop.set_to ||
+	    (loop.set_to && loop.set_to < due && loop.set_to >= soon))
+		return;
+	loop.set_to = due;
+	set_descriptor(loop.timerfd, due);
+}
+
+static void set(struct timer *timer, uint64_t due, uint64_t soon)
 {
 	pthread_mutex_lock(&loop.lock);
 	unlink_timer(timer);
 	if (due) {
 		link_timer(timer, due);
-		set_timerfd();
+		set_timerfd(soon);
+	}
+	pthread_mutex_unlock(&loop.lock);
+}
+
+void timer_set(struct timer *timer, uint64_t due)
+{
+	set(timer, due, 0);
+}
+
+/* From within its callback: whoever has set it meanwhile knows better. */
+static void set_again(struct timer *timer, uint64_t due)
+{
+	pthread_mutex_lock(&loop.lock);
+	if (!timer->due) {
+		link_timer(timer, due);
+		set_timerfd(0);
 	}
 	pthread_mutex_unlock(&loop.lock);
 }
@@ -195,7 +222,7 @@ static void run_timers(void)
 		timer->running = 0;
 		callback_done();
 	}
-	set_timerfd();
+	set_timerfd(0);
 	pthread_mutex_unlock(&loop.lock);
 }
 
@@ -304,6 +331,8 @@ int timer_thread_start(void)
 /* --- local APICs -----------------------------------------------------------------------------
  */
 
+static void apic_expired(struct timer *timer);
+
 static uint64_t tsc_to_ns(const struct vcpu *vcpu, uint64_t ticks)
 {
 	unsigned __int128 ns = (unsigned __int128)ticks * 1000000u / vcpu->vm->tsc_khz;
@@ -312,25 +341,68 @@ static uint64_t tsc_to_ns(const struct vcpu *vcpu, uint64_t ticks)
 	return ns > NS_PER_S * 86400 * 36500 ? NS_PER_S * 86400 * 36500 : (uint64_t)ns;
 }
 
-static void arm(struct apic_timer *apic)
+/*
+ * timerfds of nohz_full CPUs run on others (Linux, get_nohz_timer_target): there an interrupt
+ * must be sent from outside.
+ */
+static bool cpus_have_timers(void)
 {
-	uint64_t deadline = __atomic_load_n(&apic->deadline, __ATOMIC_RELAXED), now = __rdtsc();
+	char first = 0;
+	int file = real()->open("/sys/devices/system/cpu/nohz_full", O_RDONLY | O_CLOEXEC);
 
-	timer_set(&apic->timer,
-		  timer_now() + 1 + tsc_to_ns(apic->vcpu, deadline > now ? deadline - now : 0));
+	if (file < 0)
+		return true;
+	if (read(file, &first, 1) != 1)
+		first = 0;
+	real()->close(file);
+	return first < '0' || first > '9';
 }
 
-/* In the thread. The clocks may differ a little: too early is not yet. */
+static void prepare(struct apic_timer *apic, struct vcpu *vcpu)
+{
+	apic->vcpu = vcpu;
+	apic->late.expired = apic_expired;
+	apic->timerfd =
+	    cpus_have_timers() ? fds_keep(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC)) : -1;
+}
+
+static uint64_t due(const struct vcpu *vcpu, uint64_t deadline, uint64_t tsc, uint64_t now)
+{
+	return now + 1 + tsc_to_ns(vcpu, deadline > tsc ? deadline - tsc : 0);
+}
+
+/* `late` follows the timerfd. When it is about to fire, it is set again rather than let fire.
+ */
+static void arm(struct apic_timer *apic)
+{
+	uint64_t deadline = __atomic_load_n(&apic->deadline, __ATOMIC_RELAXED);
+	uint64_t now = timer_now(), at = due(apic->vcpu, deadline, __rdtsc(), now);
+
+	if (apic->timerfd >= 0) {
+		set_descriptor(apic->timerfd, at);
+		at += LATE_NS;
+	}
+	set(&apic->late, at, now + 2 * LATE_NS);
+}
+
+/* In the library's thread. The clocks may differ a little: too early is not yet. */
 static void apic_expired(struct timer *timer)
 {
 	struct apic_timer *apic =
-	    (struct apic_timer *)((char *)timer - offsetof(struct apic_timer, timer));
-	uint64_t deadline = __atomic_load_n(&apic->deadline, __ATOMIC_RELAXED);
+	    (struct apic_timer *)((char *)timer - offsetof(struct apic_timer, late));
+	uint64_t deadline = __atomic_load_n(&apic->deadline, __ATOMIC_RELAXED), tsc = __rdtsc();
 
-	if (deadline && deadline > __rdtsc())
-		arm(apic);
+	if (deadline > tsc)
+		set_again(timer, due(apic->vcpu, deadline, tsc, timer_now()));
 	else if (deadline)
 		vcpu_nudge(apic->vcpu);
+}
+
+static void disarm(struct apic_timer *apic)
+{
+	__atomic_store_n(&apic->deadline, 0, __ATOMIC_RELAXED);
+	if (apic->vcpu)
+		timer_set(&apic->late, 0);
 }
 
 void timer_arm(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset)
@@ -339,13 +411,11 @@ void timer_arm(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset)
 	uint64_t now = __rdtsc(), left = 0;
 
 	if (!deadline) {
-		__atomic_store_n(&apic->deadline, 0, __ATOMIC_RELAXED);
-		if (apic->vcpu)
-			timer_set(&apic->timer, 0);
+		disarm(apic);
 		return;
 	}
-	apic->vcpu = vcpu;
-	apic->timer.expired = apic_expired;
+	if (!apic->vcpu)
+		prepare(apic, vcpu);
 	if (deadline > now + tsc_offset)
 		left = deadline - (now + tsc_offset);
 	__atomic_store_n(&apic->deadline, left > UINT64_MAX - now ? UINT64_MAX : now + left,
@@ -357,8 +427,29 @@ void timer_arm(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset)
 		arm(apic);
 }
 
+bool timer_waits(struct vcpu *vcpu, uint64_t *until)
+{
+	struct apic_timer *apic = &vcpu->apic_timer;
+	uint64_t deadline = __atomic_load_n(&apic->deadline, __ATOMIC_RELAXED), tsc = __rdtsc();
+
+	*until = 0;
+	if (!deadline)
+		return true;
+	if (deadline <= tsc) {
+		__atomic_store_n(&apic->deadline, 0, __ATOMIC_RELAXED);
+		return false;
+	}
+	*until = due(vcpu, deadline, tsc, timer_now());
+	return true;
+}
+
 void timer_forget(struct vcpu *vcpu)
 {
-	if (vcpu->apic_timer.vcpu)
-		timer_cancel(&vcpu->apic_timer.timer);
+	struct apic_timer *apic = &vcpu->apic_timer;
+
+	if (!apic->vcpu)
+		return;
+	timer_cancel(&apic->late);
+	if (apic->timerfd >= 0)
+		fds_close(apic->timerfd);
 }

@@ -9,6 +9,7 @@
 #ifndef KVM_TIMER_H
 #define KVM_TIMER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct vcpu;
@@ -52,18 +53,32 @@ void watch_remove(struct watch *watch);
 /* --- local APICs
  * ------------------------------------------------------------------------------ */
 
-/* Lies in struct vcpu. Its members are timer.c's; all zero: not armed. */
+/*
+ * All that a deadline needs is an interrupt of dom0's on the CPU that executes RUN: RUN begins
+ * anew, and the hypervisor looks at the time. The vCPU's thread has a timerfd that nobody reads:
+ * its interrupt comes on the CPU where it was armed. When the thread has moved, the library's
+ * thread nudges the vCPU a little later. A vCPU in HLT waits no longer than to its deadline.
+ *
+ * Lies in struct vcpu. Its members are timer.c's; all zero: not armed.
+ */
 struct apic_timer {
-	struct timer timer;
-	struct vcpu *vcpu;
-	uint64_t deadline; /* in the TSC of dom0 */
+	struct timer late; /* in the library's thread */
+	struct vcpu *vcpu; /* NULL: never armed */
+	uint64_t deadline; /* a: in the TSC of dom0; 0: none, or HLT has seen it pass */
+	int timerfd;	   /* -1: `late` alone, and not later than the deadline */
 };
 
 /*
- * LUV_APIC_TIMER: makes the vCPU look when its TSC + offset (LUV_MSR_TSC_OFFSET) reaches the
- * deadline, by vcpu_kick(). 0: no more. A new deadline replaces the one before.
+ * LUV_APIC_TIMER, in the vCPU's thread: makes the vCPU look when its TSC + offset
+ * (LUV_MSR_TSC_OFFSET) reaches the deadline. 0: no more. A new deadline replaces the one before.
  */
 void timer_arm(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset);
+
+/*
+ * In the vCPU's thread, in HLT: when the deadline is (CLOCK_MONOTONIC in ns; 0: there is none).
+ * False: it has passed, and RUN is to look.
+ */
+bool timer_waits(struct vcpu *vcpu, uint64_t *until);
 
 /* The vCPU ends. When this returns, the thread neither uses it nor will. */
 void timer_forget(struct vcpu *vcpu);

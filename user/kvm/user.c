@@ -4,8 +4,46 @@
 
 #include <errno.h>
 #include <string.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+/* --- the thread's stack ------------------------------------------------------------------ */
+
+/* low 0: not asked yet; top 0: nobody knows. */
+static __thread struct {
+	uintptr_t low, top;
+} stack __attribute__((tls_model("initial-exec")));
+
+static void find_stack(void)
+{
+	pthread_attr_t attributes;
+	void *low;
+	size_t size;
+
+	stack.low = 1;
+	if (pthread_getattr_np(pthread_self(), &attributes))
+		return;
+	if (pthread_attr_getstack(&attributes, &low, &size) == 0) {
+		stack.low = (uintptr_t)low;
+		stack.top = stack.low + size;
+	}
+	pthread_attr_destroy(&attributes);
+}
+
+/*
+ * A structure in a frame of a caller's needs nobody to look: all that lies between this frame
+ * and the stack's beginning is there. (A frame on another stack, as of a coroutine: not known.)
+ */
+static bool in_callers_frame(uintptr_t at, size_t size)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+	return here > stack.low && at > here && at < stack.top && size <= stack.top - at;
+}
+
+/* --- copies ------------------------------------------------------------------------------ */
 
 /*
  * The kernel copies, because it can say EFAULT. A process may always look at itself, but a
@@ -18,6 +56,12 @@ int user_copy_in(void *to, uintptr_t from, size_t size)
 
 	if (!size)
 		return 0;
+	if (in_callers_frame(from, size)) {
+		memcpy(to, (const void *)from, size);
+		return 0;
+	}
+	if (!stack.low)
+		find_stack();
 	done = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
 	if (done == (ssize_t)size)
 		return 0;
@@ -34,6 +78,12 @@ int user_copy_out(uintptr_t to, const void *from, size_t size)
 
 	if (!size)
 		return 0;
+	if (in_callers_frame(to, size)) {
+		memcpy((void *)to, from, size);
+		return 0;
+	}
+	if (!stack.low)
+		find_stack();
 	done = process_vm_writev(getpid(), &here, 1, &there, 1, 0);
 	if (done == (ssize_t)size)
 		return 0;

@@ -97,7 +97,6 @@ void vcpu_destroy(struct vcpu *vcpu)
 	msr_destroy(vcpu);
 	free(vcpu->emulate);
 	free(vcpu->cpuid);
-	pthread_mutex_destroy(&vcpu->lock);
 	free(vcpu);
 }
 
@@ -161,7 +160,6 @@ static int create_locked(struct vm *vm, unsigned index)
 	vcpu->vm = vm;
 	vcpu->index = index;
 	vcpu->run_descriptor = -1;
-	pthread_mutex_init(&vcpu->lock, NULL);
 	result = prepare(vcpu);
 	if (result == 0)
 		return publish(vcpu);

@@ -4,7 +4,6 @@
 #define KVM_VCPU_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -28,13 +27,14 @@ enum vcpu_pending {
 	PENDING_IO,	   /* KVM_EXIT_IO: the record's instruction */
 	PENDING_IO_STRING, /* KVM_EXIT_IO of INS or OUTS */
 	PENDING_MMIO,	   /* KVM_EXIT_MMIO: the instruction is being emulated */
+	PENDING_PLAIN,	   /* KVM_EXIT_MMIO: the read of emulate_plain */
 };
 
 struct vcpu {
 	/* Guarded by `lock` unless marked a (atomic) or i (set before others see the vCPU). */
-	pthread_mutex_t lock; /* one ioctl at a time, KVM_RUN included */
-	struct vm *vm;	      /* i */
-	unsigned index;	      /* i: the vCPU's id and APIC ID */
+	uint32_t lock;	/* lock.h: one ioctl at a time, KVM_RUN included */
+	struct vm *vm;	/* i */
+	unsigned index; /* i: the vCPU's id and APIC ID */
 	/* i: shared with the hypervisor. page->signal is a; page->valid: the groups that are in
 	 * the page as the guest has them, whether they were read or written (state.h). */
 	struct luv_vcpu_page *page;
@@ -52,8 +52,10 @@ struct vcpu {
 	struct vcpu_clock clock;      /* clock.h */
 
 	enum vcpu_pending pending;
-	struct emulate *emulate; /* i */
-	bool emulate_ready;	 /* emulate_init was called */
+	struct emulate *emulate;	 /* i */
+	bool emulate_ready;		 /* emulate_init was called */
+	bool plain;			 /* the last MMIO was for emulate_plain */
+	uint64_t no_slot, no_slot_stops; /* this page lies in no slot, as of vm->stops */
 	int apic_exit; /* what an access to the xAPIC page asks for, until the instruction is
 			  done */
 	struct msr_state *msrs; /* i: msr.h: MSRs that this library keeps */
@@ -89,6 +91,37 @@ void vcpu_kick(struct vcpu *vcpu);
  * the local APIC and at its timer. Cheaper than a kick.
  */
 void vcpu_nudge(struct vcpu *vcpu);
+
+/* What the hypervisor tells after each RUN, and the client may have changed since. */
+static inline uint64_t vcpu_rflags_if(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_GENERAL ? page->rflags >> 9 & 1
+					       : !!(page->ready & LUV_READY_IF);
+}
+
+static inline uint64_t vcpu_cr8(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_CONTROL ? page->cr8 : LUV_READY_CR8(page->ready);
+}
+
+static inline uint64_t vcpu_apic_base(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_MSRS ? page->msr[LUV_MSR_APIC_BASE]
+					    : LUV_READY_APIC_BASE(page->ready);
+}
+
+static inline uint64_t vcpu_tsc_offset(const struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+
+	return page->valid & LUV_GROUP_MSRS ? page->msr[LUV_MSR_TSC_OFFSET] : page->tsc_offset;
+}
 
 /* The guest's TSC now; what `deadline` is compared with. */
 uint64_t vcpu_tsc(struct vcpu *vcpu);

@@ -75,6 +75,7 @@ int vm_create(struct vm **made)
 		return -ENOMEM;
 	vm->handle = vm->ring_descriptor = -1;
 	vm->references = 1;
+	vm->stops = 1;
 	vm->vcpu_limit = LUV_VCPUS_MAX;
 	vm->tsc_khz = system_tsc_khz();
 	pthread_mutex_init(&vm->lock, NULL);
@@ -150,6 +151,7 @@ void vm_stop(struct vm *vm)
 {
 	bool running = false;
 
+	__atomic_fetch_add(&vm->stops, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&vm->stopped, 1, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < LUV_VCPUS_MAX; i++) {
 		struct vcpu *vcpu = vm_vcpu(vm, i);
@@ -218,10 +220,10 @@ int vm_send(struct vm *vm, struct luv_interrupt *message)
 	if (result < 0 || handle < 0)
 		return result;
 	vm_nudge(vm, message->kick);
-	return __builtin_popcountll(message->kick);
+	return result;
 }
 
 uint64_t vcpu_tsc(struct vcpu *vcpu)
 {
-	return __builtin_ia32_rdtsc() + vcpu->page->msr[LUV_MSR_TSC_OFFSET];
+	return __builtin_ia32_rdtsc() + vcpu_tsc_offset(vcpu);
 }

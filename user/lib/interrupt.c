@@ -9,15 +9,18 @@ static const struct luv_span nothing = {NULL, 0};
 
 int luv_interrupt(int vm, struct luv_interrupt *interrupt)
 {
-	_Alignas(64) struct luv_interrupt copy = *interrupt;
-	_Static_assert(sizeof(copy) <= 64, "struct luv_interrupt");
-	const uintptr_t argument[3] = {(uintptr_t)vm, (uintptr_t)&copy, 0};
-	int result = luv_call_with(LUV_CALL_INTERRUPT, argument,
-				   (struct luv_span){&copy, sizeof(copy)}, nothing);
+	uintptr_t message = interrupt->vector | (uintptr_t)interrupt->delivery << 8 |
+			    (interrupt->logical ? LUV_MESSAGE_LOGICAL : 0) |
+			    (uintptr_t)(interrupt->level * LUV_MESSAGE_TRIGGER);
+	int result =
+	    luv_call_plain(LUV_CALL_INTERRUPT, (uintptr_t)vm, interrupt->destination, message);
+	int reached = result & 0xff;
 
-	if (result >= 0)
-		interrupt->kick = copy.kick;
-	return result;
+	interrupt->kick = 0;
+	if (result <= 0)
+		return result;
+	interrupt->kick = reached == 1 ? 1ull << (result >> 8) : ~0ull;
+	return reached;
 }
 
 int luv_lapic_read(int vm, unsigned index, uint8_t registers[LUV_LAPIC_SIZE])

@@ -85,7 +85,16 @@ int luv_vcpu_cpuid(int vm, unsigned index, const struct luv_cpuid_entry *entries
 		   unsigned count);
 int luv_vcpu_statistics(int vm, unsigned index, struct luv_vcpu_statistics *statistics);
 
-/* With LUV_VM_LAPIC: a message to the local APICs; kick is filled in. */
+struct luv_interrupt {
+	uint32_t destination;
+	bool logical;	 /* logical destination */
+	uint8_t delivery; /* ICR delivery mode */
+	uint8_t vector;
+	uint8_t level; /* LUV_TRIGGER_ */
+	uint64_t kick; /* out: bits of the vCPUs that should be made to look, and perhaps others */
+};
+
+/* With LUV_VM_LAPIC: a message to the local APICs. How many vCPUs it reached. */
 int luv_interrupt(int vm, struct luv_interrupt *interrupt);
 
 #define LUV_LAPIC_SIZE 1024u

@@ -236,7 +236,12 @@ int luv_unpin(void *address, size_t size)
 	return result;
 }
 
-int luv_pin_descriptor(void)
+int luv_pin_allowed(size_t size, const char **why)
 {
-	return luv_pin_os_descriptor();
+	return size ? luv_pin_os_allowed(size, why) : 0;
+}
+
+int luv_pin_descriptor(int from)
+{
+	return luv_pin_os_descriptor(from);
 }

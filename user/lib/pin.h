@@ -30,9 +30,15 @@ int luv_pin(void *address, size_t size, const char **why);
  */
 int luv_unpin(void *address, size_t size);
 
-/* The descriptor that new pins need (those that are there do not); negative: none. A program
- * that closes descriptors by range leaves it out. */
-int luv_pin_descriptor(void);
+/*
+ * Does the limit on locked memory allow so many bytes more? For memory that will be pinned
+ * later, in pieces: 0, or LUV_ERR_NOMEM and a sentence.
+ */
+int luv_pin_allowed(size_t size, const char **why);
+
+/* The lowest descriptor from `from` on that new pins need (those that are there do not);
+ * negative: none. A program that closes descriptors by range leaves these out. */
+int luv_pin_descriptor(int from);
 
 #ifdef __cplusplus
 }

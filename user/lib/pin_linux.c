@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -26,7 +27,15 @@
 /* Below it programs use numbers for themselves, far above it the kernel's table grows large. */
 #define DESCRIPTOR_MIN 960
 
-static struct io_uring ring = {.ring_fd = -1}; /* changes under the lock of pin.c */
+/*
+ * A ring holds few slots: before Linux 6.12 the kernel compares each huge page of a new buffer
+ * with every page of the others in its ring. All change under the lock of pin.c.
+ */
+#define RING_SLOTS 32u
+#define RINGS	   (LUV_PIN_SLOTS / RING_SLOTS)
+
+static struct io_uring rings[RINGS];
+static unsigned rings_open; /* a: these are, from the first on */
 
 /* --- why not ----------------------------------------------------------------------------- */
 
@@ -153,7 +162,7 @@ static int register_buffers(struct io_uring *fresh, const struct iovec *buffers,
 	return ring_register(fresh->ring_fd, IORING_REGISTER_BUFFERS, buffers, count);
 }
 
-static int update_buffer(unsigned slot, const struct iovec *buffer)
+static int update_buffer(struct io_uring *uring, unsigned slot, const struct iovec *buffer)
 {
 	const struct io_uring_rsrc_update2 update = {
 	    .offset = slot,
@@ -161,7 +170,7 @@ static int update_buffer(unsigned slot, const struct iovec *buffer)
 	    .nr = 1,
 	};
 
-	return ring_register(ring.ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
+	return ring_register(uring->ring_fd, IORING_REGISTER_BUFFERS_UPDATE, &update,
 			     sizeof(update));
 }
 #else
@@ -187,9 +196,9 @@ static int register_buffers(struct io_uring *fresh, const struct iovec *buffers,
 	return io_uring_register_buffers(fresh, buffers, count);
 }
 
-static int update_buffer(unsigned slot, const struct iovec *buffer)
+static int update_buffer(struct io_uring *uring, unsigned slot, const struct iovec *buffer)
 {
-	return io_uring_register_buffers_update_tag(&ring, slot, buffer, NULL, 1);
+	return io_uring_register_buffers_update_tag(uring, slot, buffer, NULL, 1);
 }
 #endif
 
@@ -199,14 +208,9 @@ static int update_buffer(unsigned slot, const struct iovec *buffer)
  */
 static int register_table(struct io_uring *fresh)
 {
-	struct iovec *none = calloc(LUV_PIN_SLOTS, sizeof(*none));
-	int result;
+	static const struct iovec none[RING_SLOTS];
 
-	if (!none)
-		return ENOMEM;
-	result = register_buffers(fresh, none, LUV_PIN_SLOTS);
-	free(none);
-	return -result;
+	return -register_buffers(fresh, none, RING_SLOTS);
 }
 
 static void move_descriptor(struct io_uring *fresh)
@@ -237,14 +241,15 @@ static int open_ring(void)
 		return error;
 	}
 	move_descriptor(&fresh);
-	ring = fresh;
+	rings[rings_open] = fresh;
+	__atomic_store_n(&rings_open, rings_open + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
 static int set_buffer(unsigned slot, uintptr_t address, size_t size)
 {
 	const struct iovec buffer = {(void *)address, size};
-	int done = update_buffer(slot, &buffer);
+	int done = update_buffer(&rings[slot / RING_SLOTS], slot % RING_SLOTS, &buffer);
 
 	if (done < 0)
 		return -done;
@@ -263,8 +268,10 @@ static void dirty(uintptr_t address, size_t size)
 int luv_pin_os_hold(unsigned slot, uintptr_t address, size_t size, const char **why)
 {
 	void *memory = (void *)address;
-	int error = ring.ring_fd < 0 ? open_ring() : 0;
+	int error = 0;
 
+	while (slot / RING_SLOTS >= rings_open && error == 0)
+		error = open_ring();
 	if (error) {
 		*why = ring_refusal(error);
 		return LUV_ERR_PERM;
@@ -298,17 +305,35 @@ int luv_pin_os_release(unsigned slot, uintptr_t address, size_t size)
 	return 0;
 }
 
-int luv_pin_os_descriptor(void)
+/* What is not there yet is locked as the mapping itself would be, and no memory is taken. */
+int luv_pin_os_allowed(size_t size, const char **why)
 {
-	return __atomic_load_n(&ring.ring_fd, __ATOMIC_RELAXED);
+	void *memory =
+	    mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	bool allowed;
+
+	if (memory == MAP_FAILED)
+		return 0;
+	allowed = mlock2(memory, size, MLOCK_ONFAULT) == 0;
+	munmap(memory, size);
+	return allowed ? 0 : refuse_memory(ENOMEM, 0, 0, why);
+}
+
+int luv_pin_os_descriptor(int from)
+{
+	unsigned open = __atomic_load_n(&rings_open, __ATOMIC_ACQUIRE);
+	int found = -1;
+
+	for (unsigned i = 0; i < open; i++)
+		if (rings[i].ring_fd >= from && (found < 0 || rings[i].ring_fd < found))
+			found = rings[i].ring_fd;
+	return found;
 }
 
 void luv_pin_os_forked(void)
 {
-	int descriptor = ring.ring_fd;
-
-	__atomic_store_n(&ring.ring_fd, -1, __ATOMIC_RELAXED);
 	/* Not io_uring_queue_exit: it would unmap what is not inherited. */
-	if (descriptor >= 0)
-		close(descriptor);
+	for (unsigned i = 0; i < rings_open; i++)
+		close(rings[i].ring_fd);
+	__atomic_store_n(&rings_open, 0, __ATOMIC_RELAXED);
 }

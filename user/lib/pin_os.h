@@ -18,8 +18,9 @@ int luv_pin_os_hold(unsigned slot, uintptr_t address, size_t size, const char **
 /* Frees the slot; soon after, the system may move the pages again. */
 int luv_pin_os_release(unsigned slot, uintptr_t address, size_t size);
 
-/* See luv_pin_descriptor. Called without a lock. */
-int luv_pin_os_descriptor(void);
+/* See luv_pin_allowed and luv_pin_descriptor. Called without a lock. */
+int luv_pin_os_allowed(size_t size, const char **why);
+int luv_pin_os_descriptor(int from);
 
 /* In a forked child: forgets all slots, and keeps nothing of the parent's alive. */
 void luv_pin_os_forked(void);

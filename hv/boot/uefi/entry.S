@@ -7,8 +7,7 @@
 	/*
 	 * In: 64-bit mode, interrupts off, the tables at cr3_between, RDI = struct handoff (physical), the
 	 * firmware's descriptor tables and stack. Out: uefi_main(handoff in the direct map) on boot_stack, with the
-	 * control registers as entry.S leaves them. FS, GS, LDTR and TR keep the firmware's values: they
-	 * are dom0's.
+	 * control registers as entry.S leaves them. FS, GS, LDTR and TR keep the firmware's values, for the way back.
 	 */
 	.globl uefi_entry
 uefi_entry:

@@ -19,27 +19,22 @@
 #define HANDOFF_EFER   64
 #define HANDOFF_GDTR   72
 #define HANDOFF_IDTR   88
-#define HANDOFF_CS     104
-#define HANDOFF_DS     120
-#define HANDOFF_ES     136
-#define HANDOFF_SS     152
+/* The selectors. */
+#define HANDOFF_ES     104
+#define HANDOFF_CS     120
+#define HANDOFF_SS     136
+#define HANDOFF_DS     152
 
 #ifndef __ASSEMBLER__
 
 #include "boot/bootinfo.h"
 #include "luvalley/acpi.h"
+#include "vm/vcpu.h"
 
 struct PACKED handoff_table {
 	u16 limit;
 	u64 base;
 	u8 unused[6];
-};
-
-struct handoff_segment {
-	u16 selector;
-	u16 attributes; /* as struct segment has them (vm/vcpu.h) */
-	u32 limit;
-	u64 unused;
 };
 
 /* 32 bits a pixel. */
@@ -57,10 +52,10 @@ struct handoff {
 	u64 cr3_between; /* tables that map low memory 1:1 and at DIRECT_BASE, and the image at IMAGE_BASE */
 	/* Where the application goes on: in guest mode with this CPU's state as below; outside. */
 	u64 rsp, resume, native;
-	/* The CPU as the firmware has it; FS, GS, LDTR and TR stay in the CPU. */
+	/* The CPU as the firmware has it. */
 	u64 cr0, cr3, cr4, efer;
 	struct handoff_table gdtr, idtr;
-	struct handoff_segment cs, ds, es, ss;
+	struct segment seg[SEG_COUNT];
 	u64 cr2, dr6, dr7;
 
 	char cmdline[BOOT_CMDLINE_MAX];
@@ -84,10 +79,10 @@ ASSERT_OFFSET(struct handoff, cr4, HANDOFF_CR4);
 ASSERT_OFFSET(struct handoff, efer, HANDOFF_EFER);
 ASSERT_OFFSET(struct handoff, gdtr, HANDOFF_GDTR);
 ASSERT_OFFSET(struct handoff, idtr, HANDOFF_IDTR);
-ASSERT_OFFSET(struct handoff, cs, HANDOFF_CS);
-ASSERT_OFFSET(struct handoff, ds, HANDOFF_DS);
-ASSERT_OFFSET(struct handoff, es, HANDOFF_ES);
-ASSERT_OFFSET(struct handoff, ss, HANDOFF_SS);
+ASSERT_OFFSET(struct handoff, seg[SEG_ES], HANDOFF_ES);
+ASSERT_OFFSET(struct handoff, seg[SEG_CS], HANDOFF_CS);
+ASSERT_OFFSET(struct handoff, seg[SEG_SS], HANDOFF_SS);
+ASSERT_OFFSET(struct handoff, seg[SEG_DS], HANDOFF_DS);
 
 #endif
 #endif

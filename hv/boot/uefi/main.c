@@ -50,10 +50,6 @@ static void read_handoff(void)
 /* What root mode could not run on with, or guest mode not go on with. */
 static void check_firmware_state(void)
 {
-	/* The firmware's APs would have to be in guest mode before it sends them a STARTUP. */
-	if (start.ops->startup_exits())
-		refuse("from UEFI this version of Luvalley starts with AMD-V only; with Intel VT-x "
-		       "boot from a BIOS (legacy mode)");
 	if (handoff->cr4 & CR4_LA57)
 		refuse("the firmware runs with 5-level page tables, which this version of Luvalley "
 		       "cannot take over");
@@ -109,21 +105,11 @@ static void claim_other_cpus(void)
 		__atomic_store_n(&cpu_slot(i)->state, CPU_FIRMWARE, __ATOMIC_RELEASE);
 }
 
-static struct segment segment(const struct handoff_segment *from)
-{
-	return (struct segment){
-		.selector = from->selector,
-		.attributes = from->attributes,
-		.limit = from->limit,
-	};
-}
-
 /* The firmware's state in the vCPU, at the application's next instruction. */
 static void resume_firmware(struct vcpu *vcpu)
 {
 	struct vcpu_segments *s = &vcpu->segments;
 
-	/* FS, GS, LDTR and TR are in this CPU still. */
 	vcpu_need(vcpu, VCPU_CONTROL | VCPU_SEGMENTS);
 	vcpu->control = (struct vcpu_control){
 		.cr0 = handoff->cr0,
@@ -134,10 +120,10 @@ static void resume_firmware(struct vcpu *vcpu)
 		.dr6 = handoff->dr6,
 		.dr7 = handoff->dr7,
 	};
-	s->seg[SEG_CS] = segment(&handoff->cs);
-	s->seg[SEG_DS] = segment(&handoff->ds);
-	s->seg[SEG_ES] = segment(&handoff->es);
-	s->seg[SEG_SS] = segment(&handoff->ss);
+	memcpy(s->seg, handoff->seg, sizeof(s->seg));
+	/* TR is never null to a CPU: nobody has loaded it yet, and it is as after reset (SDM 3A table 10-1, 3C 27.3.1.2). */
+	if (!(s->seg[SEG_TR].attributes & SEGMENT_PRESENT))
+		s->seg[SEG_TR] = (struct segment){.attributes = SEGMENT_TSS, .limit = 0xffff};
 	s->gdt_base = handoff->gdtr.base;
 	s->gdt_limit = handoff->gdtr.limit;
 	s->idt_base = handoff->idtr.base;
@@ -166,7 +152,7 @@ static void main_on_cpu_stack(void)
 	refuse_by(NULL);
 	start_check_pages(launch_cpu_on(cpu, start.ops));
 	start_trap_apic();
-	dom0_apic_expect_firmware(handoff->cr3);
+	dom0_apic_expect_firmware(start.ops, handoff->cr3);
 	resume_firmware(cpu->vcpu);
 	hv_log("dom0 starts: the firmware goes on in guest mode");
 	console_release();

@@ -8,8 +8,8 @@
 
 u64 switch_to_hypervisor(struct handoff *handoff);
 
-/* LAR gives the attributes as the descriptor has them, in bits 23:8 (APM 3, LAR). */
-static void read_segment(struct handoff_segment *to, u16 selector)
+/* LAR gives the attributes as the descriptor has them, in bits 23:8 (APM 3, LAR). The base stays. */
+static void read_segment(struct segment *to, u16 selector)
 {
 	u32 rights = 0, limit = 0;
 
@@ -21,12 +21,38 @@ static void read_segment(struct handoff_segment *to, u16 selector)
 	to->limit = limit;
 }
 
-#define READ_SEGMENT(handoff, name)                                                                \
+#define READ_SEGMENT(to, instruction)                                                              \
 	do {                                                                                       \
 		u16 selector_;                                                                     \
-		__asm__("mov %%" #name ", %0" : "=r"(selector_));                                  \
-		read_segment(&(handoff)->name, selector_);                                         \
+		__asm__(instruction : "=r"(selector_));                                            \
+		read_segment(to, selector_);                                                       \
 	} while (0)
+
+/* A system segment's descriptor has 16 bytes (SDM 3A 8.2.3). */
+static void read_base(struct segment *s, const struct handoff_table *gdt)
+{
+	const u64 *descriptor = (const u64 *)(gdt->base + (s->selector & ~7u));
+
+	if (s->attributes & SEGMENT_PRESENT)
+		s->base = (descriptor[0] >> 16 & 0xffffff) | (descriptor[0] >> 32 & 0xff000000) |
+			  descriptor[1] << 32;
+}
+
+static void read_segments(struct segment *seg, const struct handoff_table *gdt)
+{
+	READ_SEGMENT(&seg[SEG_ES], "mov %%es, %0");
+	READ_SEGMENT(&seg[SEG_CS], "mov %%cs, %0");
+	READ_SEGMENT(&seg[SEG_SS], "mov %%ss, %0");
+	READ_SEGMENT(&seg[SEG_DS], "mov %%ds, %0");
+	READ_SEGMENT(&seg[SEG_FS], "mov %%fs, %0");
+	READ_SEGMENT(&seg[SEG_GS], "mov %%gs, %0");
+	READ_SEGMENT(&seg[SEG_LDTR], "sldt %0");
+	READ_SEGMENT(&seg[SEG_TR], "str %0");
+	seg[SEG_FS].base = rdmsr(MSR_FS_BASE);
+	seg[SEG_GS].base = rdmsr(MSR_GS_BASE);
+	read_base(&seg[SEG_LDTR], gdt);
+	read_base(&seg[SEG_TR], gdt);
+}
 
 static void read_state(struct handoff *handoff)
 {
@@ -39,10 +65,7 @@ static void read_state(struct handoff *handoff)
 	__asm__ volatile("mov %%db7, %0" : "=r"(handoff->dr7));
 	__asm__ volatile("sgdt %0" : "=m"(handoff->gdtr));
 	__asm__ volatile("sidt %0" : "=m"(handoff->idtr));
-	READ_SEGMENT(handoff, cs);
-	READ_SEGMENT(handoff, ds);
-	READ_SEGMENT(handoff, es);
-	READ_SEGMENT(handoff, ss);
+	read_segments(handoff->seg, &handoff->gdtr);
 }
 
 bool in_guest_mode(void)
