@@ -370,9 +370,13 @@ static void test_nmi(int mode)
 	EXPECT(page->events.nmi_blocked, 1);
 	EXPECT(page->ready & LUV_READY_NMI, 0);
 	page->request = LUV_REQUEST_NMI_WINDOW;
-	machine_run(&machine, 0, LUV_RUN_NMI_WINDOW);
+	/* It is seen at the first exit behind IRET: the OUT's, or before it one of the code's page. */
+	EXPECT(luv_vcpu_run(machine.vm, 0, page), 0);
+	if (page->exit.reason == LUV_RUN_IO)
+		machine_run(&machine, 0, LUV_RUN_NMI_WINDOW);
+	EXPECT(page->exit.reason, LUV_RUN_NMI_WINDOW);
 	EXPECT(page->events.nmi_blocked, 0);
-	EXPECT(page->rip, CODE);
+	CHECK(page->rip == CODE || page->rip == CODE + 2, "rip is %#" PRIx64, page->rip);
 	machine_destroy(&machine);
 }
 
