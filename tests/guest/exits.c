@@ -370,13 +370,12 @@ static void test_nmi(int mode)
 	EXPECT(page->events.nmi_blocked, 1);
 	EXPECT(page->ready & LUV_READY_NMI, 0);
 	page->request = LUV_REQUEST_NMI_WINDOW;
-	/* It is seen at the first exit behind IRET: the OUT's, or before it one of the code's page. */
-	EXPECT(luv_vcpu_run(machine.vm, 0, page), 0);
-	if (page->exit.reason == LUV_RUN_IO)
-		machine_run(&machine, 0, LUV_RUN_NMI_WINDOW);
-	EXPECT(page->exit.reason, LUV_RUN_NMI_WINDOW);
+	/* With AMD-V the window is seen at the next exit, whatever that is; here the guest's OUT. */
+	if (luv_query(LUV_QUERY_VENDOR) == LUV_VENDOR_SVM)
+		machine_expect_out(&machine, 0x10, 1, 0x69);
+	machine_run(&machine, 0, LUV_RUN_NMI_WINDOW);
 	EXPECT(page->events.nmi_blocked, 0);
-	CHECK(page->rip == CODE || page->rip == CODE + 2, "rip is %#" PRIx64, page->rip);
+	EXPECT(page->rip - CODE, luv_query(LUV_QUERY_VENDOR) == LUV_VENDOR_SVM ? 2 : 0);
 	machine_destroy(&machine);
 }
 

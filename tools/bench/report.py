@@ -261,7 +261,7 @@ def chart_data(result, systems):
 def chart(result, svg):
     """A bar for each system in a few rows. A row's name would be read as markup by gnuplot, hence noenhanced."""
     script = f"""
-set terminal svg size 900,760 noenhanced font "sans,12"
+set terminal svg size 1080,760 noenhanced font "sans,12"
 set output "{svg}"
 set multiplot layout 2,1
 set style data histograms
