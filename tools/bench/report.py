@@ -48,7 +48,7 @@ def row_entry(row, name, columns):
         system = column["system"]
         if name in column["rows"]:
             values[system] = round(column["rows"][name], 1)
-        elif expected(row, system) and "absent" not in column:
+        elif expected(row, system) and "absent" not in column and not ("/" in name and system in VTX):
             missing[system] = column["missing"].get(name, "not measured")
     return {"name": name, "title": row.title, "unit": row.unit, "counts": row.counts, "blind": row.blind,
             "goal": goal_of(row, values), "values": values, "missing": missing}
