@@ -26,40 +26,43 @@
 /* Of memory that is looked at, whether it is there: a byte a page. */
 #define LOOK_SIZE ((uintptr_t)16 << 20)
 
-/* Readers without the lock may see a range change under them: whoever pins and unmaps the same
- * memory at the same time has lost anyway. */
 struct range {
-	uintptr_t begin, end; /* a; empty: both 0 */
+	uintptr_t begin, end; /* empty: both 0 */
 };
 
 struct table {
 	struct range *range;
 	unsigned max;
-	unsigned used; /* a: none from here on was ever used */
+	unsigned used; /* none from here on is in use */
 };
 
 static struct range area_ranges[AREAS_MAX], piece_ranges[PIECES_MAX];
 static struct table areas = {area_ranges, AREAS_MAX, 0};
 static struct table pieces = {piece_ranges, PIECES_MAX, 0}; /* each is one luv_pin */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* of changes */
+
+/*
+ * `lock` is held by whoever changes the tables, also while it pins, which takes long;
+ * `table_lock` while an entry changes, and by those who only ask: half of an entry and half of
+ * the one that was there before would be memory that never was pinned. pins_touch takes
+ * neither.
+ */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- tables ------------------------------------------------------------------------------ */
 
-static unsigned count(const struct table *table)
-{
-	return __atomic_load_n(&table->used, __ATOMIC_ACQUIRE);
-}
-
-static struct range load(const struct table *table, unsigned i)
-{
-	return (struct range){__atomic_load_n(&table->range[i].begin, __ATOMIC_RELAXED),
-			      __atomic_load_n(&table->range[i].end, __ATOMIC_RELAXED)};
-}
-
+/* With `lock` held. `i` is at most the table's `used`. */
 static void store(struct table *table, unsigned i, struct range range)
 {
+	unsigned used = table->used > i ? table->used : i + 1;
+
+	pthread_mutex_lock(&table_lock);
 	__atomic_store_n(&table->range[i].begin, range.begin, __ATOMIC_RELAXED);
 	__atomic_store_n(&table->range[i].end, range.end, __ATOMIC_RELAXED);
+	while (used && !table->range[used - 1].end)
+		used--;
+	__atomic_store_n(&table->used, used, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&table_lock);
 }
 
 static bool overlap(struct range a, struct range b)
@@ -77,13 +80,6 @@ static unsigned free_place(const struct table *table)
 	return i;
 }
 
-static void insert(struct table *table, unsigned i, struct range range)
-{
-	store(table, i, range);
-	if (i == table->used)
-		__atomic_store_n(&table->used, i + 1, __ATOMIC_RELEASE);
-}
-
 /* Where what is known to be in the table's ranges from an address on ends; the address: it is
  * in none. */
 static uintptr_t known_end(const struct table *table, uintptr_t at)
@@ -92,8 +88,8 @@ static uintptr_t known_end(const struct table *table, uintptr_t at)
 
 	do {
 		moved = false;
-		for (unsigned i = 0; i < count(table); i++) {
-			struct range range = load(table, i);
+		for (unsigned i = 0; i < table->used; i++) {
+			struct range range = table->range[i];
 
 			if (range.begin <= at && at < range.end) {
 				at = range.end;
@@ -120,36 +116,50 @@ static struct range next_gap(const struct table *table, struct range range)
 
 bool pins_touch(uintptr_t address, size_t size)
 {
+	unsigned used = __atomic_load_n(&areas.used, __ATOMIC_ACQUIRE);
 	const struct range range = {address, address + size};
 
-	for (unsigned i = 0; i < count(&areas); i++)
-		if (overlap(load(&areas, i), range))
+	for (unsigned i = 0; i < used; i++) {
+		const struct range area = {
+		    __atomic_load_n(&areas.range[i].begin, __ATOMIC_RELAXED),
+		    __atomic_load_n(&areas.range[i].end, __ATOMIC_RELAXED),
+		};
+
+		if (overlap(area, range))
 			return true;
+	}
 	return false;
 }
 
 bool pins_hold(uintptr_t address, size_t size)
 {
-	return known_end(&pieces, address) >= address + size;
+	bool hold;
+
+	pthread_mutex_lock(&table_lock);
+	hold = known_end(&pieces, address) >= address + size;
+	pthread_mutex_unlock(&table_lock);
+	return hold;
 }
 
 bool pins_around(uintptr_t address, uintptr_t *begin, uintptr_t *end)
 {
 	struct range around = {address, address};
 
+	pthread_mutex_lock(&table_lock);
 	/* Once each way: not all there is, but what was pinned in one direction. */
-	for (unsigned i = 0; i < count(&pieces); i++) {
-		struct range range = load(&pieces, i);
+	for (unsigned i = 0; i < pieces.used; i++) {
+		struct range range = pieces.range[i];
 
 		if (range.begin <= around.end && around.end < range.end)
 			around.end = range.end;
 	}
-	for (unsigned i = count(&pieces); i-- > 0;) {
-		struct range range = load(&pieces, i);
+	for (unsigned i = pieces.used; i-- > 0;) {
+		struct range range = pieces.range[i];
 
 		if (range.begin <= around.begin && around.begin <= range.end && range.end)
 			around.begin = range.begin;
 	}
+	pthread_mutex_unlock(&table_lock);
 	*begin = around.begin;
 	*end = around.end;
 	return around.begin <= address && address < around.end;
@@ -159,8 +169,9 @@ bool pins_extend(uintptr_t *begin, uintptr_t *end)
 {
 	bool found = false;
 
-	for (unsigned i = 0; i < count(&pieces); i++) {
-		struct range range = load(&pieces, i);
+	pthread_mutex_lock(&table_lock);
+	for (unsigned i = 0; i < pieces.used; i++) {
+		struct range range = pieces.range[i];
 
 		if (!overlap(range, (struct range){*begin, *end}))
 			continue;
@@ -168,12 +179,13 @@ bool pins_extend(uintptr_t *begin, uintptr_t *end)
 		*begin = range.begin < *begin ? range.begin : *begin;
 		*end = range.end > *end ? range.end : *end;
 	}
+	pthread_mutex_unlock(&table_lock);
 	return found;
 }
 
 void pins_piece(uintptr_t address, uintptr_t *begin, uintptr_t *end)
 {
-	unsigned used = count(&pieces), doublings = 0;
+	unsigned used = __atomic_load_n(&pieces.used, __ATOMIC_ACQUIRE), doublings = 0;
 	uintptr_t size, first;
 
 	if (used >= PIECES_DOUBLE)
@@ -189,6 +201,7 @@ void pins_piece(uintptr_t address, uintptr_t *begin, uintptr_t *end)
 void pins_forget(void)
 {
 	pthread_mutex_init(&lock, NULL);
+	pthread_mutex_init(&table_lock, NULL);
 	for (unsigned i = 0; i < areas.used; i++)
 		store(&areas, i, (struct range){0, 0});
 	for (unsigned i = 0; i < pieces.used; i++)
@@ -206,7 +219,7 @@ static int keep_piece(struct range gap, const char **why)
 	}
 	result = luv_pin((void *)gap.begin, gap.end - gap.begin, why);
 	if (result == 0)
-		insert(&pieces, i, gap);
+		store(&pieces, i, gap);
 	return result;
 }
 
@@ -313,7 +326,7 @@ int pins_add_area(uintptr_t address, size_t size, const char **why)
 		*why = "there are too many separate ranges of guest memory";
 		result = i < AREAS_MAX ? ready_area(gap, why) : LUV_ERR_NOMEM;
 		if (result == 0)
-			insert(&areas, i, gap);
+			store(&areas, i, gap);
 		range.begin = gap.end;
 	}
 	pthread_mutex_unlock(&lock);
