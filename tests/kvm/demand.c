@@ -180,6 +180,29 @@ static void test_unmap(int argument)
 	expect_coherent(2 * HUGE);
 }
 
+/* Memory whose slot is gone goes in two parts, and makes room for what the library maps itself.
+ */
+static void test_elsewhere(int argument)
+{
+	const size_t half = 128 * MIB;
+	uint8_t *other, *first;
+
+	(void)argument;
+	create_with(2 * half);
+	first = memory;
+	EXPECT(sweep_once(0, 2, half), 1);
+	EXPECT(vm_slot(&vm, 1, 0, 0, 0, NULL), 0);
+	other = mmap(NULL, half, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	CHECK(other != MAP_FAILED, "no memory");
+	EXPECT(munmap(first, half), 0);
+	EXPECT(munmap(first + half, half), 0);
+	memory = other;
+	EXPECT(vm_slot(&vm, 1, 0, PLACE, half, memory), 0);
+	EXPECT(sweep_once(0, 2, 7 * HUGE), 1);
+	expect_coherent(HUGE);
+}
+
 /* A hole in what is untouched, and in what the guest has. */
 static void test_file(int argument)
 {
@@ -209,6 +232,23 @@ static void test_file(int argument)
 	EXPECT(sweep_once(0, 1, 0), 11);
 }
 
+/* A ring keeps pins as long as anybody has it open. */
+static unsigned open_rings(void)
+{
+	char name[64], target[64];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < 2048; i++) {
+		ssize_t length;
+
+		snprintf(name, sizeof(name), "/proc/self/fd/%u", i);
+		length = readlink(name, target, sizeof(target) - 1);
+		target[length > 0 ? length : 0] = 0;
+		count += strstr(target, "io_uring") != NULL;
+	}
+	return count;
+}
+
 /* A child lives; what it has is its own, whether the guest had touched it before or touches it
  * now. */
 static void test_fork(int argument)
@@ -227,6 +267,7 @@ static void test_fork(int argument)
 	child = fork();
 	if (child == 0) {
 		close(pipes[1]);
+		EXPECT(open_rings(), 0);
 		EXPECT(read(pipes[0], &byte, 1), 0);
 		_exit(0);
 	}
@@ -332,6 +373,39 @@ static void test_discard_under_way(int argument)
 		expect_coherent(i * HUGE);
 }
 
+/* Counts in memory of its own, and at last in a page that its parent has. */
+static _Noreturn void count_for_ever(uint32_t *shared)
+{
+	create_with(SIZE);
+	EXPECT(vm_slot(&vm, 2, 0, PLACE + SIZE, PAGE, shared), 0);
+	sweep_with(0, &sweep_for_ever, 0, SIZE / PAGE + 1, PAGE);
+	for (;;)
+		(void)ioctl(vm.vcpu[0].fd, KVM_RUN, 0);
+}
+
+static void kill_counting(unsigned delay)
+{
+	uint32_t *shared =
+	    mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status = 0;
+	pid_t child;
+
+	CHECK(shared != MAP_FAILED, "no memory");
+	child = fork();
+	if (child == 0)
+		count_for_ever(shared);
+	while (!__atomic_load_n(shared, __ATOMIC_RELAXED) &&
+	       waitpid(child, &status, WNOHANG) == 0)
+		sleep_ms(1);
+	CHECK(*shared, "the guest does not count: status %#x", (unsigned)status);
+	sleep_ms(delay);
+	EXPECT(kill(child, SIGKILL), 0);
+	EXPECT(waitpid(child, &status, 0), child);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %#x",
+	      (unsigned)status);
+	EXPECT(munmap(shared, PAGE), 0);
+}
+
 /* The frames of a dead client are others' at once: nobody writes to them any more. */
 static void test_kill(int argument)
 {
@@ -339,19 +413,8 @@ static void test_kill(int argument)
 	uint8_t *fresh;
 
 	(void)argument;
-	for (unsigned i = 0; i < KILLS; i++) {
-		pid_t child = fork();
-
-		if (child == 0) {
-			create_with(SIZE);
-			sweep_with(0, &sweep_for_ever, 0, SIZE / PAGE, PAGE);
-			for (;;)
-				(void)ioctl(vm.vcpu[0].fd, KVM_RUN, 0);
-		}
-		sleep_ms(20 + 30 * i);
-		EXPECT(kill(child, SIGKILL), 0);
-		EXPECT(waitpid(child, NULL, 0), child);
-	}
+	for (unsigned i = 0; i < KILLS; i++)
+		kill_counting(30 * i);
 	fresh = pages(size);
 	memset(fresh, 0xa5, size);
 	sleep_ms(100);
@@ -367,6 +430,7 @@ const struct test demand_tests[] = {
     TEST("demand: there before the slot", test_before_slot),
     TEST("demand: discarded memory", test_discard),
     TEST("demand: unmapped memory", test_unmap),
+    TEST("demand: other memory in its place", test_elsewhere),
     TEST("demand: holes in a file", test_file),
     TEST("demand: a child", test_fork),
     TEST("demand: two vCPUs touch the same", test_two),

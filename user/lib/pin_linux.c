@@ -305,7 +305,10 @@ int luv_pin_os_release(unsigned slot, uintptr_t address, size_t size)
 	return 0;
 }
 
-/* What is not there yet is locked as the mapping itself would be, and no memory is taken. */
+/*
+ * What is not there yet is locked as the mapping itself would be, and no memory is taken. The
+ * system call itself: a program's munmap may wait for the lock that our caller holds.
+ */
 int luv_pin_os_allowed(size_t size, const char **why)
 {
 	void *memory =
@@ -315,7 +318,7 @@ int luv_pin_os_allowed(size_t size, const char **why)
 	if (memory == MAP_FAILED)
 		return 0;
 	allowed = mlock2(memory, size, MLOCK_ONFAULT) == 0;
-	munmap(memory, size);
+	syscall(SYS_munmap, memory, size);
 	return allowed ? 0 : refuse_memory(ENOMEM, 0, 0, why);
 }
 
@@ -332,8 +335,11 @@ int luv_pin_os_descriptor(int from)
 
 void luv_pin_os_forked(void)
 {
-	/* Not io_uring_queue_exit: it would unmap what is not inherited. */
-	for (unsigned i = 0; i < rings_open; i++)
-		close(rings[i].ring_fd);
+	unsigned open = rings_open;
+
+	/* Not io_uring_queue_exit: it would unmap what is not inherited. The system call
+	 * itself: a program's close may refuse what is the library's. */
 	__atomic_store_n(&rings_open, 0, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < open; i++)
+		syscall(SYS_close, rings[i].ring_fd);
 }
