@@ -30,7 +30,8 @@ struct slot {
 };
 
 struct memory {
-	pthread_rwlock_t lock; /* of slots; `dirty` words are atomic */
+	pthread_rwlock_t lock; /* of slots, which change with all_lock held, too; `dirty` words
+				  are atomic */
 	struct vm *vm;
 	struct slot slot[LUV_SLOTS_MAX];
 	unsigned end;  /* behind the last slot that was ever used */
@@ -606,6 +607,7 @@ int memory_pin(struct vm *vm, uintptr_t address, uintptr_t *begin, uintptr_t *en
 	return result == LUV_ERR_NOMEM ? -ENOMEM : result < 0 ? -EFAULT : 0;
 }
 
+/* With all_lock held. */
 static bool uses(const struct memory *memory, uintptr_t begin, uintptr_t end)
 {
 	for (unsigned i = 0; i < LUV_SLOTS_MAX; i++) {
@@ -636,23 +638,28 @@ static void leave_range(struct memory *memory, uintptr_t begin, uintptr_t end)
 bool memory_change_begin(uintptr_t address, size_t size)
 {
 	uintptr_t begin = address, end;
+	bool pinned, used = false;
 
 	if (__builtin_add_overflow(address, size, &end) || !pins_touch(address, size))
 		return false;
 	pthread_mutex_lock(&all_lock);
-	if (!pins_extend(&begin, &end))
-		return true;
+	pins_change_begin();
+	pinned = pins_extend(&begin, &end);
 	for (struct memory *memory = all; memory; memory = memory->next) {
-		pthread_rwlock_wrlock(&memory->lock);
-		memory->stopped = uses(memory, begin, end);
-		if (!memory->stopped) {
-			pthread_rwlock_unlock(&memory->lock);
+		bool here = uses(memory, begin, end);
+
+		used = used || here;
+		memory->stopped = pinned && here;
+		if (!memory->stopped)
 			continue;
-		}
+		pthread_rwlock_wrlock(&memory->lock);
 		vm_stop(memory->vm);
 		leave_range(memory, begin, end);
 	}
-	pins_drop(begin, end);
+	if (pinned)
+		pins_drop(begin, end);
+	if (!used)
+		pins_trim(begin, end);
 	return true;
 }
 
@@ -671,5 +678,6 @@ void memory_change_end(void)
 		vm_resume(memory->vm);
 		pthread_rwlock_unlock(&memory->lock);
 	}
+	pins_change_end();
 	pthread_mutex_unlock(&all_lock);
 }

@@ -11,7 +11,7 @@
 
 #define PAGE_SIZE  4096u
 #define AREAS_MAX  256u
-#define PIECES_MAX 4096u
+#define PIECES_MAX 3584u /* luv_pin knows 4096 ranges, and vCPUs need some, too */
 
 /*
  * A piece is a huge page. There is room for a few thousand, so from PIECES_DOUBLE on, and then
@@ -25,6 +25,9 @@
 
 /* Of memory that is looked at, whether it is there: a byte a page. */
 #define LOOK_SIZE ((uintptr_t)16 << 20)
+
+/* A piece of memory that was there: one luv_pin, and one slot of the system's. */
+#define PRESENT_MAX ((uintptr_t)1 << 30)
 
 struct range {
 	uintptr_t begin, end; /* empty: both 0 */
@@ -48,6 +51,8 @@ static struct table pieces = {piece_ranges, PIECES_MAX, 0}; /* each is one luv_p
  */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static unsigned changes; /* a: odd while areas may be missing, see pins_change_begin */
 
 /* --- tables ------------------------------------------------------------------------------ */
 
@@ -114,10 +119,9 @@ static struct range next_gap(const struct table *table, struct range range)
 
 /* --- questions --------------------------------------------------------------------------- */
 
-bool pins_touch(uintptr_t address, size_t size)
+static bool in_area(struct range range)
 {
 	unsigned used = __atomic_load_n(&areas.used, __ATOMIC_ACQUIRE);
-	const struct range range = {address, address + size};
 
 	for (unsigned i = 0; i < used; i++) {
 		const struct range area = {
@@ -129,6 +133,16 @@ bool pins_touch(uintptr_t address, size_t size)
 			return true;
 	}
 	return false;
+}
+
+bool pins_touch(uintptr_t address, size_t size)
+{
+	unsigned before = __atomic_load_n(&changes, __ATOMIC_SEQ_CST);
+
+	if (before % 2 || in_area((struct range){address, address + size}))
+		return true;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&changes, __ATOMIC_SEQ_CST) != before;
 }
 
 bool pins_hold(uintptr_t address, size_t size)
@@ -198,10 +212,21 @@ void pins_piece(uintptr_t address, uintptr_t *begin, uintptr_t *end)
 
 /* --- changes ----------------------------------------------------------------------------- */
 
+void pins_change_begin(void)
+{
+	__atomic_add_fetch(&changes, 1, __ATOMIC_SEQ_CST);
+}
+
+void pins_change_end(void)
+{
+	__atomic_add_fetch(&changes, 1, __ATOMIC_SEQ_CST);
+}
+
 void pins_forget(void)
 {
 	pthread_mutex_init(&lock, NULL);
 	pthread_mutex_init(&table_lock, NULL);
+	changes = 0;
 	for (unsigned i = 0; i < areas.used; i++)
 		store(&areas, i, (struct range){0, 0});
 	for (unsigned i = 0; i < pieces.used; i++)
@@ -262,13 +287,16 @@ static int keep_present(struct range look, struct range *found, const char **why
 	int result = 0;
 
 	for (uintptr_t at = look.begin, next; at < look.end && result == 0; at = next) {
+		bool there;
+
 		next = (at | (PIECE_SIZE - 1)) + 1;
 		next = next < look.end ? next : look.end;
-		if (mapped &&
-		    all_there(pages + (at - look.begin) / PAGE_SIZE, (next - at) / PAGE_SIZE)) {
+		there = mapped && all_there(pages + (at - look.begin) / PAGE_SIZE,
+					    (next - at) / PAGE_SIZE);
+		if (there)
 			found->end = next;
+		if (there && next % PRESENT_MAX)
 			continue;
-		}
 		if (found->end > found->begin)
 			result = keep(*found, why);
 		*found = (struct range){next, next};
@@ -291,7 +319,8 @@ static void drop(struct range dropped)
 /*
  * The first piece is pinned at once: what cannot be pinned is refused when the slot is set, not
  * when it is used. What is there already is, too: it takes no more memory, and nobody has to
- * ask for it later.
+ * ask for it later. But the table stays nearly empty: where what is there is scattered, guests
+ * ask for the rest, and get larger pieces.
  */
 static int ready_area(struct range gap, const char **why)
 {
@@ -302,7 +331,8 @@ static int ready_area(struct range gap, const char **why)
 	pins_piece(begin, &begin, &end);
 	if (result == 0)
 		result = keep((struct range){begin, end}, why);
-	for (uintptr_t at = gap.begin, next; at < gap.end && result == 0; at = next) {
+	for (uintptr_t at = gap.begin, next;
+	     at < gap.end && result == 0 && pieces.used < PIECES_DOUBLE; at = next) {
 		next = (at | (LOOK_SIZE - 1)) + 1;
 		next = next < gap.end ? next : gap.end;
 		result = keep_present((struct range){at, next}, &found, why);
@@ -314,6 +344,8 @@ static int ready_area(struct range gap, const char **why)
 	return result;
 }
 
+/* An area is in the table before memory in it is pinned: from then on others change no mapping
+ * there without asking (memory_change_begin). */
 int pins_add_area(uintptr_t address, size_t size, const char **why)
 {
 	struct range range = {address, address + size}, gap;
@@ -323,10 +355,15 @@ int pins_add_area(uintptr_t address, size_t size, const char **why)
 	while (result == 0 && (gap = next_gap(&areas, range)).end) {
 		unsigned i = free_place(&areas);
 
-		*why = "there are too many separate ranges of guest memory";
-		result = i < AREAS_MAX ? ready_area(gap, why) : LUV_ERR_NOMEM;
-		if (result == 0)
-			store(&areas, i, gap);
+		if (i == AREAS_MAX) {
+			*why = "there are too many separate ranges of guest memory";
+			result = LUV_ERR_NOMEM;
+			break;
+		}
+		store(&areas, i, gap);
+		result = ready_area(gap, why);
+		if (result < 0)
+			store(&areas, i, (struct range){0, 0});
 		range.begin = gap.end;
 	}
 	pthread_mutex_unlock(&lock);
@@ -340,6 +377,33 @@ void pins_drop(uintptr_t begin, uintptr_t end)
 	for (unsigned i = 0; i < areas.used; i++)
 		if (areas.range[i].begin >= begin && areas.range[i].end <= end)
 			store(&areas, i, (struct range){0, 0});
+	pthread_mutex_unlock(&lock);
+}
+
+/* An area that would be two, with no room for that, stays as it is. */
+static void trim_area(unsigned i, struct range range)
+{
+	const struct range area = areas.range[i], head = {area.begin, range.begin},
+			   tail = {range.end, area.end};
+	bool has_head = head.begin < head.end, has_tail = tail.begin < tail.end;
+	unsigned other = free_place(&areas);
+
+	if (!has_head || !has_tail) {
+		store(&areas, i, has_head ? head : has_tail ? tail : (struct range){0, 0});
+	} else if (other < AREAS_MAX) {
+		store(&areas, other, tail);
+		store(&areas, i, head);
+	}
+}
+
+void pins_trim(uintptr_t begin, uintptr_t end)
+{
+	const struct range range = {begin, end};
+
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < areas.used; i++)
+		if (overlap(areas.range[i], range))
+			trim_area(i, range);
 	pthread_mutex_unlock(&lock);
 }
 

@@ -29,7 +29,10 @@ void pins_piece(uintptr_t address, uintptr_t *begin, uintptr_t *end);
 /* Pins what of the range is not pinned yet: 0, or a LUV_ERR_ code and a sentence. */
 int pins_keep(uintptr_t begin, uintptr_t end, const char **why);
 
-/* Does a byte of the range lie in an area? Takes no lock; cheap when there is none. */
+/*
+ * Does a byte of the range lie in an area, or may it, because a change is under way? Takes no
+ * lock; cheap when there is none.
+ */
 bool pins_touch(uintptr_t address, size_t size);
 
 /* Is every byte of it pinned? */
@@ -46,6 +49,16 @@ bool pins_extend(uintptr_t *begin, uintptr_t *end);
 
 /* Unpins every piece that holds a byte of this range, and forgets the areas in it. */
 void pins_drop(uintptr_t begin, uintptr_t end);
+
+/* Makes areas of this range none, for one in which no slot lies and nothing is pinned. */
+void pins_trim(uintptr_t begin, uintptr_t end);
+
+/*
+ * Around a change of the client's mappings: areas are forgotten and come back, and until then a
+ * thread that asks (pins_touch) is told to wait for the end, whatever memory it asks about.
+ */
+void pins_change_begin(void);
+void pins_change_end(void);
 
 /* In a forked child, which has none of its parent's pins. */
 void pins_forget(void);

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What is said to be pinned, and how much at once. Pins are only counted. */
+#define _GNU_SOURCE
+#include <sys/mman.h>
+
+/* In the place of mincore. */
+static int is_there(void *address, size_t size, unsigned char *pages);
+#define mincore is_there
 #include "kvm/pins.c"
 
 #include <setjmp.h>
@@ -12,10 +18,14 @@
 #define ASKS 2000000u
 
 static unsigned pinned;
+static bool refuse;
+static bool in_areas; /* all that is pinned must be */
 
 int luv_pin(void *address, size_t size, const char **why)
 {
-	(void)address, (void)size, (void)why;
+	(void)why;
+	if (in_areas)
+		assert_true(pins_touch((uintptr_t)address, size));
 	pinned++;
 	return 0;
 }
@@ -30,6 +40,18 @@ int luv_unpin(void *address, size_t size)
 int luv_pin_allowed(size_t size, const char **why)
 {
 	(void)size, (void)why;
+	return refuse ? LUV_ERR_NOMEM : 0;
+}
+
+static enum { NONE, EVERY, EVERY_SECOND } present; /* huge page */
+
+static int is_there(void *address, size_t size, unsigned char *pages)
+{
+	for (size_t i = 0; i < size / PAGE_SIZE; i++) {
+		uintptr_t page = (uintptr_t)address / (2 * MIB) + i / 512;
+
+		pages[i] = present == EVERY || (present == EVERY_SECOND && page % 2);
+	}
 	return 0;
 }
 
@@ -38,6 +60,8 @@ static int forget(void **state)
 	(void)state;
 	pins_forget();
 	pinned = 0;
+	in_areas = false;
+	present = NONE;
 	return 0;
 }
 
@@ -102,11 +126,104 @@ static void pieces_shrink(void **state)
 	assert_int_equal(piece_size(), 2 * MIB);
 }
 
+static bool touches(uintptr_t address)
+{
+	return pins_touch(address, PAGE_SIZE);
+}
+
+/* Others must see the area before anything in it is pinned, and no more if that fails. */
+static void area_before_pins(void **state)
+{
+	const char *why;
+
+	(void)state;
+	in_areas = true;
+	present = EVERY;
+	assert_int_equal(pins_add_area(4 * GIB, 4 * GIB, &why), 0);
+	assert_true(touches(8 * GIB - PAGE_SIZE));
+	assert_false(touches(8 * GIB));
+	refuse = true;
+	assert_int_equal(pins_add_area(6 * GIB, 4 * GIB, &why), LUV_ERR_NOMEM);
+	refuse = false;
+	assert_true(touches(8 * GIB - PAGE_SIZE));
+	assert_false(touches(8 * GIB));
+}
+
+static void change_under_way(void **state)
+{
+	const char *why;
+
+	(void)state;
+	assert_false(touches(GIB));
+	pins_change_begin();
+	assert_true(touches(GIB));
+	assert_int_equal(pins_add_area(4 * GIB, 4 * GIB, &why), 0);
+	pins_change_end();
+	assert_false(touches(GIB));
+	assert_true(touches(4 * GIB));
+}
+
+static void area_in_parts(void **state)
+{
+	const char *why;
+
+	(void)state;
+	assert_int_equal(pins_add_area(4 * GIB, 4 * GIB, &why), 0);
+	pins_trim(5 * GIB, 6 * GIB);
+	assert_true(touches(5 * GIB - PAGE_SIZE) && !touches(5 * GIB));
+	assert_true(!touches(6 * GIB - PAGE_SIZE) && touches(6 * GIB));
+	pins_trim(3 * GIB, 5 * GIB);
+	assert_true(!touches(4 * GIB) && touches(6 * GIB));
+	pins_trim(7 * GIB, 9 * GIB);
+	assert_true(touches(7 * GIB - PAGE_SIZE) && !touches(7 * GIB));
+	pins_trim(6 * GIB, 7 * GIB);
+	assert_false(pins_touch(0, UINTPTR_MAX));
+	assert_int_equal(areas.used, 0);
+}
+
+static void much_is_present(void **state)
+{
+	const char *why;
+
+	(void)state;
+	present = EVERY;
+	assert_int_equal(pins_add_area(64 * GIB, 512 * GIB, &why), 0);
+	assert_true(pins_hold(64 * GIB, 512 * GIB));
+	assert_in_range(pinned, 512, 520);
+}
+
+/* Some is pinned at once, and there is room for the rest, when guests ask for it. */
+static void scattered_is_present(void **state)
+{
+	const uintptr_t from = 64 * GIB, to = 128 * GIB;
+	uintptr_t begin, end;
+	const char *why;
+
+	(void)state;
+	present = EVERY_SECOND;
+	assert_int_equal(pins_add_area(from, to - from, &why), 0);
+	assert_in_range(pinned, PIECES_DOUBLE, PIECES_DOUBLE + 16);
+	for (uintptr_t at = from; at < to; at += 2 * MIB) {
+		if (pins_hold(at, PAGE_SIZE))
+			continue;
+		begin = from;
+		end = to;
+		pins_piece(at, &begin, &end);
+		assert_int_equal(pins_keep(begin, end, &why), 0);
+	}
+	assert_true(pinned < PIECES_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(nothing_else_is_pinned, forget),
 	    cmocka_unit_test_setup(pieces_shrink, forget),
+	    cmocka_unit_test_setup(area_before_pins, forget),
+	    cmocka_unit_test_setup(change_under_way, forget),
+	    cmocka_unit_test_setup(area_in_parts, forget),
+	    cmocka_unit_test_setup(much_is_present, forget),
+	    cmocka_unit_test_setup(scattered_is_present, forget),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
