@@ -22,6 +22,7 @@
 #define PAGE  4096u
 #define PAGES 1024u
 #define SIZE  (PAGES * PAGE)
+#define HUGE  0x200000u
 
 /* pagemap: the frame number in bits 0 to 54, bit 63: present (the kernel's pagemap.rst). */
 #define FRAME_MASK ((1ull << 55) - 1)
@@ -247,6 +248,40 @@ static void test_forbidden(int argument)
 	CHECK(!locked(memory), "a refused pin left something pinned");
 }
 
+static void reserve_huge_pages(const char *number)
+{
+	int file = open("/proc/sys/vm/nr_hugepages", O_WRONLY | O_CLOEXEC);
+
+	if (file < 0 || write(file, number, strlen(number)) < 0)
+		skip("no huge pages can be reserved: root is needed, and CONFIG_HUGETLBFS");
+	close(file);
+}
+
+/* A part of a huge page, of which the kernel would leave none out. */
+static void test_huge_fork(int argument)
+{
+	unsigned char there;
+	int status = -1;
+	pid_t child;
+	char *memory;
+
+	(void)argument;
+	reserve_huge_pages("4");
+	memory = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (memory == MAP_FAILED)
+		skip("no huge pages are free");
+	pin(memory + HUGE - PAGE, 2 * PAGE);
+	child = fork();
+	if (child == 0)
+		_exit(mincore(memory + HUGE, PAGE, &there) < 0 ? 0 : 1);
+	EXPECT(waitpid(child, &status, 0), child);
+	CHECK(status == 0, "the child has the memory");
+	EXPECT(luv_unpin(memory + HUGE - PAGE, 2 * PAGE), 0);
+	EXPECT(munmap(memory, 2 * HUGE), 0);
+	reserve_huge_pages("0");
+}
+
 /* A child has neither the memory nor the pins, and its own pins are its own. */
 static void test_fork(int argument)
 {
@@ -296,6 +331,7 @@ const struct test pin_tests[] = {
 	{.name = "pin: more than RLIMIT_MEMLOCK", .run = test_limit, .without = true},
 	{.name = "pin: io_uring forbidden", .run = test_forbidden, .without = true},
 	{.name = "pin: a forked child", .run = test_fork, .without = true},
+	{.name = "pin: huge pages and a forked child", .run = test_huge_fork, .without = true},
 	{.name = "pin: more than 1 GiB", .run = test_large, .without = true, .seconds = 60},
 	{0},
 };

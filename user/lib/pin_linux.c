@@ -265,6 +265,36 @@ static void dirty(uintptr_t address, size_t size)
 		luv_touch(address + i, 1);
 }
 
+/* True: it is the kernel's word for a part of a huge page. */
+static bool leave_out(unsigned long begin, unsigned long end)
+{
+	return madvise((void *)begin, end - begin, MADV_DONTFORK) < 0 && errno == EINVAL;
+}
+
+/*
+ * Else fork would copy every pinned page at once. Of hugetlbfs no part of a page can be left
+ * out: then it is the whole mapping, and stays so.
+ */
+static void keep_from_children(unsigned long begin, unsigned long end)
+{
+	unsigned long first, last;
+	char line[512];
+	FILE *maps;
+
+	if (!leave_out(begin, end))
+		return;
+	maps = fopen("/proc/self/maps", "re");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx ", &first, &last) != 2 || last <= begin ||
+		    first >= end)
+			continue;
+		if (leave_out(first > begin ? first : begin, last < end ? last : end))
+			(void)leave_out(first, last);
+	}
+	if (maps)
+		fclose(maps);
+}
+
 int luv_pin_os_hold(unsigned slot, uintptr_t address, size_t size, const char **why)
 {
 	void *memory = (void *)address;
@@ -287,9 +317,7 @@ int luv_pin_os_hold(unsigned slot, uintptr_t address, size_t size, const char **
 		(void)set_buffer(slot, 0, 0);
 		return refuse_memory(error, address, size, why);
 	}
-	/* Else fork would copy every pinned page at once. EINVAL: such memory is not inherited
-	 * anyway. */
-	(void)madvise(memory, size, MADV_DONTFORK);
+	keep_from_children(address, address + size);
 	dirty(address, size);
 	return 0;
 }
