@@ -320,11 +320,12 @@ void guest_trap_cr8(struct vcpu *vcpu, bool trap)
 void guest_apic_deliver(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
-	int vector = lapic_highest(&guest->lapic);
+	int vector = lapic_requested(&guest->lapic);
+	bool passes = lapic_passes(&guest->lapic, vector);
 
 	/* Held back by TPR: writing CR8 may let it through. EOI always exits. */
-	guest_trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
-	if (vector < 0)
+	guest_trap_cr8(vcpu, vector >= 0 && !passes);
+	if (!passes)
 		return;
 	if (vcpu->event || guest->queued || !guest_interruptible(vcpu)) {
 		guest_open_window(vcpu);

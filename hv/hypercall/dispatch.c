@@ -50,14 +50,6 @@ static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
 	return calls[number].run(vcpu, argument);
 }
 
-/* Outside of 64-bit mode the registers' upper halves are nobody's. */
-static void narrow(u64 *number, u64 argument[3])
-{
-	*number = (u32)*number;
-	for (u32 i = 0; i < 3; i++)
-		argument[i] = (u32)argument[i];
-}
-
 void hypercall_exit(struct vcpu *vcpu)
 {
 	u64 number = vcpu->gpr[GPR_RAX];
@@ -66,8 +58,12 @@ void hypercall_exit(struct vcpu *vcpu)
 
 	if (!instruction_known(vcpu, OPCODE_VMMCALL))
 		return;
-	if (!vcpu->code64)
-		narrow(&number, argument);
+	/* Outside of 64-bit mode the registers' upper halves are nobody's. */
+	if (!vcpu->code64) {
+		number = (u32)number;
+		for (u32 i = 0; i < 3; i++)
+			argument[i] = (u32)argument[i];
+	}
 	result = dispatch(vcpu, number, argument);
 	/* What an STI just before the call held back must get through, too. */
 	if (result == CALL_RESTART) {

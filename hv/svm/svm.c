@@ -357,46 +357,47 @@ static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 		memcpy(exit->memory.bytes, vmcb->fetched, sizeof(exit->memory.bytes));
 }
 
-/* A code that the table does not have, 0, is LUV_EXIT_OTHER. */
+/* A code that the table does not have, 0, is LUV_EXIT_OTHER. MORE: decode_more has something to say. */
 #define REASON(name) (LUV_EXIT_##name ^ LUV_EXIT_OTHER)
+#define MORE	     0x80u
 
 static const u8 reasons[] = {
 	[VMEXIT_CR4_WRITE] = REASON(CR),
 	[VMEXIT_CR8_WRITE] = REASON(CR),
-	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = REASON(EXCEPTION),
+	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = MORE | REASON(EXCEPTION),
 	[VMEXIT_INTR] = REASON(INTERRUPT),
 	[VMEXIT_NMI] = REASON(NMI),
 	[VMEXIT_SMI] = REASON(INTERRUPT),
 	[VMEXIT_INIT] = REASON(INIT),
 	[VMEXIT_VINTR] = REASON(WINDOW),
-	[VMEXIT_RDPMC] = REASON(ILLEGAL),
+	[VMEXIT_RDPMC] = MORE | REASON(ILLEGAL),
 	[VMEXIT_CPUID] = REASON(CPUID),
 	[VMEXIT_IRET] = REASON(WINDOW),
 	[VMEXIT_INVD] = REASON(INVD),
 	[VMEXIT_HLT] = REASON(HLT),
-	[VMEXIT_INVLPGA] = REASON(ILLEGAL),
+	[VMEXIT_INVLPGA] = MORE | REASON(ILLEGAL),
 	[VMEXIT_IO] = REASON(IO),
-	[VMEXIT_MSR] = REASON(MSR),
+	[VMEXIT_MSR] = MORE | REASON(MSR),
 	[VMEXIT_SHUTDOWN] = REASON(SHUTDOWN),
-	[VMEXIT_VMRUN] = REASON(ILLEGAL),
+	[VMEXIT_VMRUN] = MORE | REASON(ILLEGAL),
 	[VMEXIT_VMMCALL] = REASON(CALL),
-	[VMEXIT_VMLOAD ... VMEXIT_SKINIT] = REASON(ILLEGAL), /* VMSAVE, STGI, CLGI */
-	[VMEXIT_RDTSCP] = REASON(ILLEGAL),
+	[VMEXIT_VMLOAD ... VMEXIT_SKINIT] = MORE | REASON(ILLEGAL), /* VMSAVE, STGI, CLGI */
+	[VMEXIT_RDTSCP] = MORE | REASON(ILLEGAL),
 	[VMEXIT_WBINVD] = REASON(INVD),
-	[VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED] = REASON(ILLEGAL), /* MWAIT */
+	[VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED] = MORE | REASON(ILLEGAL), /* MWAIT */
 	[VMEXIT_XSETBV] = REASON(XSETBV),
-	[VMEXIT_RDPRU] = REASON(ILLEGAL),
-	[VMEXIT_INVLPGB] = REASON(ILLEGAL),
-	[VMEXIT_INVPCID ... VMEXIT_TLBSYNC] = REASON(ILLEGAL),
+	[VMEXIT_RDPRU] = MORE | REASON(ILLEGAL),
+	[VMEXIT_INVLPGB] = MORE | REASON(ILLEGAL),
+	[VMEXIT_INVPCID ... VMEXIT_TLBSYNC] = MORE | REASON(ILLEGAL),
 };
 
-static u32 reason_of(u64 code)
+static u32 look_up(u64 code)
 {
 	if (code < ARRAY_SIZE(reasons))
-		return reasons[code] ^ LUV_EXIT_OTHER;
+		return reasons[code];
 	if (code == VMEXIT_NPF)
-		return LUV_EXIT_MEMORY;
-	return code == VMEXIT_INVALID || code == VMEXIT_INVALID_TCG ? LUV_EXIT_ENTRY_FAILED : LUV_EXIT_OTHER;
+		return MORE | REASON(MEMORY);
+	return code == VMEXIT_INVALID || code == VMEXIT_INVALID_TCG ? REASON(ENTRY_FAILED) : 0;
 }
 
 /*
@@ -408,7 +409,7 @@ static u64 interrupted_event(const struct vmcb *vmcb)
 	u64 event = vmcb->exit_int_info;
 	u8 vector = (u8)event;
 
-	if (EVENT_TYPE_OF(event) == EVENT_SOFTWARE || reason_of(vmcb->exit_code) == LUV_EXIT_ENTRY_FAILED)
+	if (EVENT_TYPE_OF(event) == EVENT_SOFTWARE || look_up(vmcb->exit_code) == REASON(ENTRY_FAILED))
 		return 0;
 	/* TCG calls interrupts exceptions here; those end at 31. */
 	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && vector >= 32)
@@ -438,9 +439,6 @@ static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 	case LUV_EXIT_ILLEGAL:
 		decode_refused(exit, vmcb->exit_code == VMEXIT_RDPMC ? VECTOR_GP : VECTOR_UD);
 		break;
-	case LUV_EXIT_IO:
-		decode_io(vmcb, exit);
-		break;
 	case LUV_EXIT_MEMORY:
 		decode_memory(vmcb, exit);
 		break;
@@ -453,9 +451,6 @@ static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 	}
 	leave(vcpu, vmcb);
 }
-
-#define HAVE_MORE                                                                                  \
-	(BIT(LUV_EXIT_EXCEPTION) | BIT(LUV_EXIT_ILLEGAL) | BIT(LUV_EXIT_IO) | BIT(LUV_EXIT_MEMORY) | BIT(LUV_EXIT_MSR))
 
 static void svm_enter(struct vcpu *vcpu)
 {
@@ -481,8 +476,7 @@ void svm_exited(struct vcpu *vcpu);
 void svm_exited(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vendor;
-	struct vcpu_exit *exit = &vcpu->exit;
-	u32 reason = reason_of(vmcb->exit_code);
+	u32 found = look_up(vmcb->exit_code), reason = (found & ~MORE) ^ LUV_EXIT_OTHER;
 
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vcpu->gpr[GPR_RSP] = vmcb->rsp;
@@ -496,12 +490,14 @@ void svm_exited(struct vcpu *vcpu)
 	vcpu->valid = VCPU_NEAR;
 	vmcb->tlb_control = VMCB_TLB_KEEP;
 	vmcb->clean = VMCB_CLEAN_ALL;
-	exit->reason = reason;
-	exit->code = vmcb->exit_code;
-	exit->info = vmcb->exit_info_1;
+	vcpu->exit.reason = reason;
+	vcpu->exit.code = vmcb->exit_code;
+	vcpu->exit.info = vmcb->exit_info_1;
 	/* Zero without NRIP save; never more than 15 with it. */
-	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
-	if (BIT(reason) & HAVE_MORE || vmcb->exit_int_info & EVENT_VALID)
+	vcpu->exit.length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
+	if (reason == LUV_EXIT_IO)
+		decode_io(vmcb, &vcpu->exit);
+	if (found & MORE || vmcb->exit_int_info & EVENT_VALID)
 		decode_more(vcpu, vmcb);
 	else
 		leave(vcpu, vmcb);

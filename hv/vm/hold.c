@@ -30,7 +30,7 @@ static inline struct vm *find(u64 address_space, u64 handle, bool dying)
 	return __atomic_load_n(vm->owner_word, __ATOMIC_RELAXED) == vm->nonce ? vm : NULL;
 }
 
-static struct vm *get(u64 address_space, u64 handle, bool dying)
+struct vm *vm_get(u64 address_space, u64 handle, bool dying)
 {
 	struct vm *vm;
 
@@ -40,16 +40,6 @@ static struct vm *get(u64 address_space, u64 handle, bool dying)
 		vm->references++;
 	spin_unlock(&vm_table_lock);
 	return vm;
-}
-
-struct vm *vm_get(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, false);
-}
-
-struct vm *vm_get_to_destroy(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, true);
 }
 
 void vm_put(struct vm *vm)

@@ -260,7 +260,7 @@ int lapic_highest(struct lapic *l)
 {
 	int vector = lapic_requested(l);
 
-	return vector >> 4 > l->ppr >> 4 ? vector : -1;
+	return lapic_passes(l, vector) ? vector : -1;
 }
 
 void lapic_accept(struct lapic *l, u8 vector)
@@ -433,11 +433,6 @@ static u32 current_count(const struct lapic *l, u64 now)
 static void start_count(struct lapic *l, u32 count, u64 now)
 {
 	l->deadline = count ? add_saturating(now, count_to_tsc(l, count)) : 0;
-}
-
-u64 lapic_deadline(const struct lapic *l)
-{
-	return l->deadline;
 }
 
 u64 lapic_timer_expired(struct lapic *l, u64 now)

@@ -60,12 +60,9 @@ _Static_assert(sizeof(struct vm_slot) * LUV_SLOTS_MAX <= PAGE_SIZE, "the slots a
 s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm_create *create,
 	      u64 *owner_page, bool (*is_dead)(const struct vm *vm));
 
-/* The VM behind a handle of this address space, referenced; NULL otherwise. */
-struct vm *vm_get(u64 address_space, u64 handle);
-
-/* The same, for vm_destroy alone: also a VM that is being freed. */
-struct vm *vm_get_to_destroy(u64 address_space, u64 handle);
-
+/* The VM behind a handle of this address space, referenced; NULL otherwise. `dying`, for vm_destroy alone: also one that is
+ * being freed. */
+struct vm *vm_get(u64 address_space, u64 handle, bool dying);
 void vm_put(struct vm *vm);
 
 /*

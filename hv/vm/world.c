@@ -253,8 +253,7 @@ static inline bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to
 
 /* --- debug registers and MSRs --------------------------------------------------------------- */
 
-/* Writing them is slow, and most often there is nothing to change. */
-static void debug_load(const u64 now[4], const u64 dr[4])
+static NOINLINE void debug_load(const u64 now[4], const u64 dr[4])
 {
 	if (now[0] != dr[0])
 		write_dr0(dr[0]);
@@ -266,12 +265,17 @@ static void debug_load(const u64 now[4], const u64 dr[4])
 		write_dr3(dr[3]);
 }
 
-static void debug_save(u64 dr[4])
+/* Writing them is slow, and most often there is nothing to change. */
+static inline void debug_switch(u64 from[4], const u64 to[4])
 {
-	dr[0] = read_dr0();
-	dr[1] = read_dr1();
-	dr[2] = read_dr2();
-	dr[3] = read_dr3();
+	u64 dr0 = read_dr0(), dr1 = read_dr1(), dr2 = read_dr2(), dr3 = read_dr3();
+
+	from[0] = dr0;
+	from[1] = dr1;
+	from[2] = dr2;
+	from[3] = dr3;
+	if ((dr0 ^ to[0]) | (dr1 ^ to[1]) | (dr2 ^ to[2]) | (dr3 ^ to[3]))
+		debug_load(from, to);
 }
 
 static void swap_msr(bool present, u32 msr, u64 *old, u64 new)
@@ -330,8 +334,7 @@ bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 
 	if (!fpu_switch(cpu->fpu, &cpu->dom0_xcr0, g->fpu, g->xcr0))
 		return false;
-	debug_save(cpu->dom0_dr);
-	debug_load(cpu->dom0_dr, g->dr);
+	debug_switch(cpu->dom0_dr, g->dr);
 	msrs_enter(&cpu->dom0_msrs, g);
 	if (guest->dirty)
 		guest->ops->store(guest);
@@ -351,8 +354,7 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 	cpu->guest = NULL;
 	dom0->ops->switch_worlds(guest, dom0);
 	msrs_leave(&cpu->dom0_msrs, g->spec_ctrl, g->tsc_aux);
-	debug_save(g->dr);
-	debug_load(g->dr, cpu->dom0_dr);
+	debug_switch(g->dr, cpu->dom0_dr);
 	ASSERT(fpu_switch(g->fpu, &g->xcr0, cpu->fpu, cpu->dom0_xcr0));
 }
 
@@ -364,8 +366,7 @@ COLD void world_abandon(struct vcpu *dom0)
 	dom0->ops->switch_worlds(NULL, dom0);
 	/* Whatever is there. */
 	msrs_leave(&cpu->dom0_msrs, ~cpu->dom0_msrs.spec_ctrl, ~cpu->dom0_msrs.tsc_aux);
-	debug_save(now);
-	debug_load(now, cpu->dom0_dr);
+	debug_switch(now, cpu->dom0_dr);
 	if (has.xsave)
 		xsetbv(cpu->dom0_xcr0);
 }
