@@ -48,11 +48,11 @@ HV_OBJS := $(HV_SRCS:%=$(B)/%.o)
 LDS     := hv/boot/luvalley.lds
 
 # What runs once, or hardly ever, is to be small: code and read-only data have a budget.
-HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
+HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c hv/lib/string.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
 	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c microcode.c msr.c mtrr.c port.c sleep.c) \
-	$(addprefix hv/hypercall/,inspect.c machine.c session.c) \
-	$(addprefix hv/mem/,host.c memmap.c mtrr.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
-	hv/vm/vm.c hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/exit/mov.c
+	$(addprefix hv/hypercall/,inspect.c lapic.c machine.c session.c) \
+	$(addprefix hv/mem/,host.c memmap.c mtrr.c page.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
+	hv/vm/vm.c hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/exit/insn.c hv/exit/mov.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 
 $(B)/hv/%.c.o: hv/%.c Makefile
@@ -130,12 +130,13 @@ EFI_LINK = ld -nostdlib -pie --no-dynamic-linker -z max-page-size=4096 -z noexec
 $(B)/efi/luvalley.pie: $(EFI_OBJS) $(B)/efi/payload.o $(EFI_LDS)
 	$(EFI_LINK) $(EFI_OBJS) $(B)/efi/payload.o -o $@
 
-# The test machine's: what gives OVMF in Bochs its ACPI tables.
-EFI_TABLES := $(patsubst %,$(B)/efi/%.o,tests/boot/uefi/tables.c hv/lib/printf.c hv/lib/string.c \
-	$(addprefix hv/boot/uefi/app/,start.S file.c next.c))
+# The test machine's: what gives OVMF in Bochs its ACPI tables; what looks at the firmware's state.
+EFI_TEST := $(patsubst %,$(B)/efi/%.o,tests/boot/uefi/program.c hv/cpu/acpi.c hv/lib/printf.c hv/lib/string.c \
+	$(addprefix hv/boot/uefi/app/,start.S file.c next.c firmware.c))
+$(B)/efi/tests/%: EFI_CFLAGS += -Itests
 
-$(B)/efi/tables.pie: $(EFI_TABLES) $(EFI_LDS)
-	$(EFI_LINK) $(EFI_TABLES) -o $@
+$(B)/efi/tables.pie $(B)/efi/state.pie: $(B)/efi/%.pie: $(B)/efi/tests/boot/uefi/%.c.o $(EFI_TEST) $(EFI_LDS)
+	$(EFI_LINK) $(filter %.o,$^) -o $@
 
 $(B)/%.efi: $(B)/efi/%.pie
 	$(say) LINK $@
@@ -384,7 +385,7 @@ $(B)/unit/kvm/test_%: tests/unit/kvm/test_%.c $(KVM_PURE_OBJS) Makefile
 BOOT_TESTS := $(patsubst tests/boot/dom0/%.c,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.c)) \
 	$(patsubst tests/boot/dom0/%.sh,$(B)/dom0/%,$(wildcard tests/boot/dom0/*.sh)) \
 	$(B)/dom0/guest-tests $(B)/dom0/kvm-tests $(B)/dom0/luvalley-loop $(B)/dom0/luvalley-loop-32 \
-	$(B)/bare/disk.img $(B)/tables.efi
+	$(B)/bare/disk.img $(B)/tables.efi $(B)/state.efi
 
 $(B)/dom0/guest-tests: $(B)/guest/guest-tests
 	@mkdir -p $(@D)

@@ -155,7 +155,7 @@ class Bochs:
     def __init__(self, arguments, model, logs, disks):
         self.arguments, self.logs = arguments, logs
         self.console = self.listener = None
-        disk = logs / "disk.img"
+        disk = logs / "copy.img"
         subprocess.run(["cp", "--sparse=always", disks[0], disk], check=True)
         chain = f'ata1-master: type=disk, path="{logs}/chain.img", mode=flat\n' if disks[2:] else ""
         for image in disks[2:]:
@@ -212,5 +212,5 @@ class Bochs:
             self.process.kill()
         self.process.wait()
         self.copy_log()
-        for name in "disk.img", "disk.img.lock", "job.tar", "job.tar.lock", "chain.img", "chain.img.lock":
+        for name in "copy.img", "copy.img.lock", "job.tar", "job.tar.lock", "chain.img", "chain.img.lock":
             (self.logs / name).unlink(missing_ok=True)

@@ -168,7 +168,7 @@ void dom0_cpuid_exit(struct vcpu *vcpu)
 	u32 leaf = (u32)vcpu->gpr[GPR_RAX], subleaf = (u32)vcpu->gpr[GPR_RCX];
 	struct cpuid r;
 
-	if (!instruction_measure(vcpu, OPCODE_CPUID))
+	if (!instruction_known(vcpu, OPCODE_CPUID))
 		return;
 	r = leaf >> 8 == LUV_CPUID_BASE >> 8 ? ours(leaf) : filtered(leaf, subleaf);
 	vcpu_need(vcpu, VCPU_NEAR);

@@ -253,7 +253,7 @@ void dom0_msr_exit(struct vcpu *vcpu)
 	const struct msr_rule *rule = find(vcpu->ops->vendor, msr);
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
+	if (!instruction_known(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
 		return;
 	if (write)
 		done = rule->write && rule->write(vcpu, msr, value);

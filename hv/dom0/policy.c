@@ -24,7 +24,7 @@ static void illegal(struct vcpu *vcpu)
 /* INVD would drop our dirty cache lines with dom0's; WBINVD is what it may mean by it. */
 static void invd(struct vcpu *vcpu)
 {
-	if (!instruction_measure(vcpu, OPCODE_INVD))
+	if (!instruction_known(vcpu, OPCODE_INVD))
 		return;
 	wbinvd();
 	instruction_retire(vcpu);
@@ -40,7 +40,7 @@ static void xsetbv_exit(struct vcpu *vcpu)
 {
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, OPCODE_XSETBV))
+	if (!instruction_known(vcpu, OPCODE_XSETBV))
 		return;
 	if ((u32)vcpu->gpr[GPR_RCX] || !xsetbv_safe(value))
 		vcpu_raise(vcpu, VECTOR_GP, true, 0);

@@ -76,15 +76,32 @@ static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *resu
 	return walk_gva(&memory.walk, &cpu, at, need, result) == WALK_OK;
 }
 
-bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size)
+bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size, struct code_entry *leaf)
 {
+	struct code_entry entries[5]; /* a table of each level */
+	struct trail trail = {entries, entries + ARRAY_SIZE(entries)};
 	struct walk_result result;
 
-	if (!walk(vcpu, at, (u32)(WALK_USER | (write ? WALK_WRITE : 0)), &result, NULL))
+	if (!walk(vcpu, at, (u32)(WALK_USER | (write ? WALK_WRITE : 0)), &result, leaf ? &trail : NULL))
 		return false;
 	*address = result.address;
 	*page_size = result.page_size;
+	if (leaf)
+		*leaf = vcpu->control.efer & EFER_LMA ? trail.next[-1] : (struct code_entry){0};
 	return true;
+}
+
+/* They are in the same table as the leaf that the walk has checked: what is like it needs no other check. */
+void user_pages_near(const struct code_entry *leaf, gva_t at, u64 frames[NEAR_PAGES])
+{
+	const u64 *table = leaf->at - at.addr / PAGE_SIZE % NEAR_PAGES;
+	const u64 address = (BIT(physical_bits()) - 1) & ~(PAGE_SIZE - 1);
+
+	for (u32 i = 0; i < NEAR_PAGES; i++) {
+		u64 entry = __atomic_load_n(&table[i], __ATOMIC_RELAXED), frame = entry & address;
+
+		frames[i] = (entry ^ leaf->value) & ~address || !ram_is_dom0(frame, PAGE_SIZE) ? 0 : frame;
+	}
 }
 
 const void *dom0_linear(struct vcpu *vcpu, gva_t at, u64 size)

@@ -19,9 +19,18 @@
 bool user_read(struct vcpu *vcpu, gva_t from, void *to, u64 size);
 bool user_write(struct vcpu *vcpu, gva_t to, const void *from, u64 size);
 
-/* Where a user address of dom0's program leads: its page must be present, user, and for `write`
- * writable and dirty. False otherwise. */
-bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size);
+/*
+ * Where a user address of dom0's program leads: its page must be present, user, and for `write`
+ * writable and dirty. False otherwise. *leaf, unless NULL: the entry that maps it, where entries have 8 bytes.
+ */
+bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size, struct code_entry *leaf);
+
+/*
+ * In the same exit: the frames of the small pages in the aligned block around an address whose leaf is that of a small
+ * page, as far as their entries are like it; 0: not so.
+ */
+#define NEAR_PAGES 16
+void user_pages_near(const struct code_entry *leaf, gva_t at, u64 frames[NEAR_PAGES]);
 
 /*
  * dom0's memory at a linear address of its kernel's, where `size` bytes lie together in its RAM; else NULL. dom0 can

@@ -78,7 +78,7 @@ static void exception_exit(struct vcpu *vcpu)
 }
 
 /* Without decode assists the CPU does not report a string instruction's operand (APM 2 15.10.2). */
-static void find_string_operand(struct vcpu *vcpu)
+static COLD void find_string_operand(struct vcpu *vcpu)
 {
 	struct insn_prefixes prefixes;
 	u8 bytes[INSN_MAX], size = (u8)(2u << instruction_code_size(vcpu));
@@ -92,7 +92,7 @@ static void find_string_operand(struct vcpu *vcpu)
 }
 
 /* The client moves the data. */
-static NOINLINE void string_io(struct vcpu *vcpu, struct luv_exit_record *record)
+static COLD void string_io(struct vcpu *vcpu, struct luv_exit_record *record)
 {
 	if (!vcpu->exit.io.address_size)
 		find_string_operand(vcpu);
@@ -173,7 +173,7 @@ void guest_finish(struct vcpu *vcpu)
 
 static void hlt_exit(struct vcpu *vcpu)
 {
-	if (!instruction_measure(vcpu, OPCODE_HLT))
+	if (!instruction_known(vcpu, OPCODE_HLT))
 		return;
 	instruction_retire(vcpu);
 	if (vcpu->guest->leave != LEAVE_NOT)
@@ -188,7 +188,7 @@ static void hlt_exit(struct vcpu *vcpu)
 /* The guest's RIP stays on the instruction: its client decides. */
 static void call_exit(struct vcpu *vcpu)
 {
-	if (instruction_measure(vcpu, OPCODE_VMMCALL))
+	if (instruction_known(vcpu, OPCODE_VMMCALL))
 		guest_exit(vcpu, LUV_RUN_CALL);
 }
 
@@ -208,7 +208,7 @@ static void refused_exit(struct vcpu *vcpu)
 /* Caches are coherent with everything that a guest can reach: there is nothing to write back. */
 static void invd_exit(struct vcpu *vcpu)
 {
-	if (instruction_measure(vcpu, OPCODE_INVD) || instruction_measure(vcpu, OPCODE_WBINVD))
+	if (instruction_known(vcpu, OPCODE_INVD) || instruction_known(vcpu, OPCODE_WBINVD))
 		instruction_retire(vcpu);
 }
 
@@ -216,7 +216,7 @@ static void xsetbv_exit(struct vcpu *vcpu)
 {
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 
-	if (!instruction_measure(vcpu, OPCODE_XSETBV))
+	if (!instruction_known(vcpu, OPCODE_XSETBV))
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
 	if ((u32)vcpu->gpr[GPR_RCX] || vcpu->control.cpl || !xcr0_is_valid(value, world_xcr0())) {
@@ -241,7 +241,7 @@ static void window_exit(struct vcpu *vcpu)
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
-static void unknown_exit(struct vcpu *vcpu)
+static COLD void unknown_exit(struct vcpu *vcpu)
 {
 	bool failed = vcpu->exit.reason == LUV_EXIT_ENTRY_FAILED;
 	struct luv_exit_record *record =

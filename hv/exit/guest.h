@@ -13,7 +13,7 @@
 
 extern const struct exit_policy guest_policy;
 
-/* Ends the inner loop with a fresh record in the client's page, zeroed but for the reason. */
+/* Ends the inner loop with a fresh record in the client's page: its first six words are zero. */
 struct luv_exit_record *guest_exit(struct vcpu *vcpu, u64 reason);
 void guest_exit_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 

@@ -237,7 +237,7 @@ bool guest_apic_store(struct vcpu *vcpu)
 /* --- delivery ------------------------------------------------------------------------------- */
 
 /* SDM 3A 10.4.7.3: the boot CPU starts at the reset vector, the others wait for STARTUP. */
-static void take_init(struct vcpu *vcpu)
+static COLD void take_init(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
@@ -250,7 +250,7 @@ static void take_init(struct vcpu *vcpu)
 	vcpu->dirty |= VCPU_INTERCEPTS;
 }
 
-static void take_arrived(struct vcpu *vcpu)
+static COLD void take_arrived(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 	u32 arrived = __atomic_exchange_n(&guest->arrived, 0, __ATOMIC_ACQUIRE);
@@ -320,11 +320,12 @@ void guest_trap_cr8(struct vcpu *vcpu, bool trap)
 void guest_apic_deliver(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
-	int vector = lapic_highest(&guest->lapic);
+	int vector = lapic_requested(&guest->lapic);
+	bool passes = lapic_passes(&guest->lapic, vector);
 
 	/* Held back by TPR: writing CR8 may let it through. EOI always exits. */
-	guest_trap_cr8(vcpu, vector < 0 && lapic_requested(&guest->lapic) >= 0);
-	if (vector < 0)
+	guest_trap_cr8(vcpu, vector >= 0 && !passes);
+	if (!passes)
 		return;
 	if (vcpu->event || guest->queued || !guest_interruptible(vcpu)) {
 		guest_open_window(vcpu);

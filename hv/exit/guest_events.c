@@ -11,7 +11,7 @@ bool guest_interruptible(struct vcpu *vcpu)
 }
 
 /* The IRET that was seen has been executed once RIP is elsewhere. */
-static bool nmi_unblocked(struct vcpu *vcpu)
+static NOINLINE bool nmi_unblocked(struct vcpu *vcpu)
 {
 	struct guest *guest = vcpu->guest;
 
@@ -150,18 +150,29 @@ void guest_deliver_events(struct vcpu *vcpu)
 	guest_step_begin(vcpu);
 }
 
-u64 guest_ready(struct vcpu *vcpu)
+/* With a local APIC, or NMIs blocked. */
+static NOINLINE u64 ready_more(struct vcpu *vcpu, u64 ready, bool free)
 {
 	struct guest *guest = vcpu->guest;
-	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
 
 	if (guest->vm->flags & LUV_VM_LAPIC && lapic_takes_extint(&guest->lapic))
 		ready |= LUV_READY_EXTINT;
-	if (guest->queued || vcpu->event)
-		return ready;
-	if (guest_interruptible(vcpu))
-		ready |= LUV_READY_INTERRUPT;
-	if (nmi_ready(vcpu) && !guest->nmi_pending)
+	if (free && guest->nmi_blocked && nmi_unblocked(vcpu) && !guest->nmi_pending)
 		ready |= LUV_READY_NMI;
+	return ready;
+}
+
+u64 guest_ready(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	bool free = !guest->queued && !vcpu->event && !vcpu->shadow;
+	u64 ready = vcpu->rflags & RFLAGS_IF ? LUV_READY_IF : 0;
+
+	if (free && ready)
+		ready |= LUV_READY_INTERRUPT;
+	if (free && !guest->nmi_blocked && !guest->nmi_pending)
+		ready |= LUV_READY_NMI;
+	if (guest->vm->flags & LUV_VM_LAPIC || guest->nmi_blocked)
+		return ready_more(vcpu, ready, free);
 	return ready;
 }

@@ -27,6 +27,7 @@ static void to_client(struct vcpu *vcpu)
 
 	record->mmio.gpa = vcpu->exit.memory.at.addr;
 	record->mmio.write = vcpu->exit.memory.write;
+	record->mmio.flags = (vcpu->code64 ? LUV_MMIO_CODE64 : 0) | (vcpu->event ? LUV_MMIO_DELIVERING : 0);
 	if (!walk)
 		fetch_instruction(vcpu, record);
 }
@@ -105,28 +106,48 @@ static void fault_in(struct vcpu *vcpu, u64 address, bool write)
 	record->fault_in.write = write;
 }
 
+/* What is near a page that was mapped saves the guest its faults there: of small pages it may have many. */
+static void map_near(struct vcpu *vcpu, const struct vm_slot *slot, gpa_t at, const struct code_entry *leaf)
+{
+	u64 address = slot->address + (at.addr - slot->gpa), frames[NEAR_PAGES];
+	u32 index = (u32)(address / PAGE_SIZE % NEAR_PAGES);
+
+	user_pages_near(leaf, gva(address), frames);
+	for (u32 i = 0; i < NEAR_PAGES; i++) {
+		u64 page = at.addr + i * PAGE_SIZE - index * PAGE_SIZE;
+
+		if (!range_within(page, PAGE_SIZE, slot->gpa, slot->size) ||
+		    !is_pinned(vcpu->guest, slot, page, PAGE_SIZE))
+			frames[i] = 0;
+	}
+	vm_map_near(vcpu->guest->vm, at, frames, NEAR_PAGES, index, slot_access(vcpu->nested, slot, PAGE_SIZE));
+}
+
 /* The client's page tables are dom0's current ones: RUN is one of its own threads' calls. */
 static void map_slot(struct vcpu *vcpu, const struct vm_slot *slot)
 {
 	gpa_t at = gpa(align_down(vcpu->exit.memory.at.addr, PAGE_SIZE)), backing;
-	u64 address = slot->address + (at.addr - slot->gpa), size;
+	u64 address = slot->address + (at.addr - slot->gpa), size, leaf;
 	bool write = !(slot->flags & LUV_SLOT_READ_ONLY), there;
+	struct code_entry entry;
 
 	if (!is_pinned(vcpu->guest, slot, at.addr, PAGE_SIZE)) {
 		ask_pin(vcpu, slot, address);
 		return;
 	}
-	if (!user_page(vcpu->cpu->vcpu, gva(address), write, &backing, &size) ||
+	if (!user_page(vcpu->cpu->vcpu, gva(address), write, &backing, &size, &entry) ||
 	    !ram_dom0(backing, PAGE_SIZE)) {
 		fault_in(vcpu, address, write);
 		return;
 	}
-	size = leaf_size(vcpu->guest, slot, at, backing, size);
-	if (!vm_map(vcpu->guest->vm, at, hpa(backing.addr), size, slot_access(vcpu->nested, slot, size), &there))
+	leaf = leaf_size(vcpu->guest, slot, at, backing, size);
+	if (!vm_map(vcpu->guest->vm, at, hpa(backing.addr), leaf, slot_access(vcpu->nested, slot, leaf), &there))
 		guest_exit(vcpu, LUV_RUN_NO_MEMORY);
 	/* What was not present is in no TLB (SDM 3A 4.10.2.3). */
 	else if (there)
 		vcpu->dirty |= VCPU_FLUSH;
+	else if (size == PAGE_SIZE && entry.at)
+		map_near(vcpu, slot, at, &entry);
 }
 
 void guest_memory_exit(struct vcpu *vcpu)

@@ -37,7 +37,7 @@ static const struct luv_cpuid_entry *find_entry(struct guest *guest, u32 leaf, u
 }
 
 /* Zeros end the table. From its end on, so that of two entries that fit the first is found. */
-static void index_entries(struct guest *guest)
+static COLD void index_entries(struct guest *guest)
 {
 	u32 place = 0;
 
@@ -58,41 +58,44 @@ static u32 mirror(u32 reg, u64 bit, bool set)
 }
 
 /* The bits that follow the guest's own registers (APM 3 E.3). */
-static void follow_state(struct vcpu *vcpu, u32 leaf, u32 subleaf, struct cpuid *r)
+static NOINLINE void follow_state(struct vcpu *vcpu, u32 leaf, u32 subleaf)
 {
+	u64 *gpr = vcpu->gpr;
+
 	vcpu_need(vcpu, VCPU_NEAR);
 	if (leaf == 1) {
-		r->ecx = mirror(r->ecx, BIT(27), vcpu->control.cr4 & CR4_OSXSAVE);
-		r->edx = mirror(r->edx, BIT(9),
-				r->edx & BIT(9) && lapic_mode(&vcpu->guest->lapic) != LAPIC_DISABLED);
+		gpr[GPR_RCX] = mirror((u32)gpr[GPR_RCX], BIT(27), vcpu->control.cr4 & CR4_OSXSAVE);
+		if (lapic_mode(&vcpu->guest->lapic) == LAPIC_DISABLED)
+			gpr[GPR_RDX] &= ~BIT(9);
 	}
 	if (leaf == 7 && !subleaf)
-		r->ecx = mirror(r->ecx, BIT(4), vcpu->control.cr4 & CR4_PKE);
+		gpr[GPR_RCX] = mirror((u32)gpr[GPR_RCX], BIT(4), vcpu->control.cr4 & CR4_PKE);
 	/* The size of the area for what XCR0 enables: XCR0 is the guest's now. */
-	if (leaf == 0xd && !subleaf && r->ebx)
-		r->ebx = cpuid(0xd, 0).ebx;
+	if (leaf == 0xd && !subleaf && gpr[GPR_RBX])
+		gpr[GPR_RBX] = cpuid(0xd, 0).ebx;
 }
 
 void guest_cpuid_exit(struct vcpu *vcpu)
 {
+	static const struct luv_cpuid_entry none;
 	u32 leaf = (u32)vcpu->gpr[GPR_RAX], subleaf = (u32)vcpu->gpr[GPR_RCX];
 	const struct luv_cpuid_entry *entry;
-	struct cpuid r = {0};
 
-	if (!instruction_measure(vcpu, OPCODE_CPUID))
+	if (!instruction_known(vcpu, OPCODE_CPUID))
 		return;
 	entry = find_entry(vcpu->guest, leaf, subleaf);
-	if (entry)
-		r = (struct cpuid){entry->eax, entry->ebx, entry->ecx, entry->edx};
-	follow_state(vcpu, leaf, subleaf, &r);
-	vcpu->gpr[GPR_RAX] = r.eax;
-	vcpu->gpr[GPR_RBX] = r.ebx;
-	vcpu->gpr[GPR_RCX] = r.ecx;
-	vcpu->gpr[GPR_RDX] = r.edx;
+	if (!entry)
+		entry = &none;
+	vcpu->gpr[GPR_RAX] = entry->eax;
+	vcpu->gpr[GPR_RBX] = entry->ebx;
+	vcpu->gpr[GPR_RCX] = entry->ecx;
+	vcpu->gpr[GPR_RDX] = entry->edx;
+	if (leaf == 1 || leaf == 7 || leaf == 0xd)
+		follow_state(vcpu, leaf, subleaf);
 	instruction_retire(vcpu);
 }
 
-void guest_cpuid_changed(struct vcpu *vcpu)
+COLD void guest_cpuid_changed(struct vcpu *vcpu)
 {
 	const struct luv_cpuid_entry *basic, *more, *extended;
 
@@ -139,7 +142,7 @@ static enum answer read_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 	}
 }
 
-static enum answer write_efer(struct vcpu *vcpu, u64 value)
+static COLD enum answer write_efer(struct vcpu *vcpu, u64 value)
 {
 	struct vcpu_control *c = &vcpu->control;
 
@@ -159,7 +162,7 @@ static enum answer write_spec_ctrl(struct guest *guest, u64 value)
 	return ANSWERED;
 }
 
-static void set_tsc(struct guest *guest, u64 value)
+static COLD void set_tsc(struct guest *guest, u64 value)
 {
 	u64 host = rdtsc();
 
@@ -214,7 +217,7 @@ static void finish(struct vcpu *vcpu, bool write, u64 value)
 }
 
 /* What the guest's CPUID lacks: x2APIC mode, higher physical addresses. */
-static bool lacks_base(struct guest *guest, u64 base)
+static COLD bool lacks_base(struct guest *guest, u64 base)
 {
 	const struct luv_cpuid_entry *basic = find_entry(guest, 1, 0), *sizes = find_entry(guest, 0x80000008, 0);
 
@@ -244,7 +247,7 @@ void guest_msr_exit(struct vcpu *vcpu)
 	u64 value = (u64)(u32)vcpu->gpr[GPR_RDX] << 32 | (u32)vcpu->gpr[GPR_RAX];
 	enum answer answer;
 
-	if (!instruction_measure(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
+	if (!instruction_known(vcpu, write ? OPCODE_WRMSR : OPCODE_RDMSR))
 		return;
 	if (vcpu->guest->vm->flags & LUV_VM_LAPIC && apic_msr(vcpu, msr, write, value))
 		return;

@@ -25,23 +25,20 @@ static NOINLINE bool find_length(struct vcpu *vcpu, u32 opcode)
 	return vcpu->exit.length;
 }
 
-bool instruction_measure(struct vcpu *vcpu, u32 opcode)
+bool instruction_measure(struct vcpu *vcpu, u32 opcode, u32 mask)
 {
-	u32 size = opcode >> 24, bytes;
-	const u8 *code;
+	const u8 *code = NULL;
+	u32 bytes;
 
-	if (vcpu->exit.length)
-		return true;
 	/* Most often there is no prefix, and the page was fetched from before. */
-	if (!vcpu->code64 || !(vcpu->valid & VCPU_NEAR))
-		return find_length(vcpu, opcode);
-	code = code_known(vcpu, vcpu->rip, sizeof(bytes));
+	if (vcpu->code64 && vcpu->valid & VCPU_NEAR)
+		code = code_known(vcpu, vcpu->rip, sizeof(bytes));
 	if (!code)
 		return find_length(vcpu, opcode);
 	__builtin_memcpy(&bytes, code, sizeof(bytes));
-	if ((bytes ^ opcode) << ((32 - 8 * size) & 31))
+	if ((bytes ^ opcode) & mask)
 		return find_length(vcpu, opcode);
-	vcpu->exit.length = (u8)size;
+	vcpu->exit.length = (u8)(opcode >> 24);
 	return true;
 }
 

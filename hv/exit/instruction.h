@@ -16,12 +16,18 @@
 #define OPCODE_XSETBV  0x03d1010fu
 #define OPCODE_VMMCALL 0x03d9010fu
 
+/* For instruction_known, where the CPU does not say; `mask` has the opcode's bytes set. */
+bool instruction_measure(struct vcpu *vcpu, u32 opcode, u32 mask);
+
 /*
  * Makes vcpu->exit.length the length of the instruction that exited: from the CPU where it says, else by
  * finding the opcode in the guest's code. False when the code cannot be read or has changed
  * meanwhile: the handler then does nothing, and the guest executes whatever is there now.
  */
-bool instruction_measure(struct vcpu *vcpu, u32 opcode);
+static inline bool instruction_known(struct vcpu *vcpu, u32 opcode)
+{
+	return vcpu->exit.length || instruction_measure(vcpu, opcode, UINT32_MAX >> (32 - 8 * (opcode >> 24)));
+}
 
 /* In which mode the instruction was decoded. */
 enum code_size instruction_code_size(struct vcpu *vcpu);

@@ -15,20 +15,10 @@ struct call {
 	bool needs_session;
 };
 
-static s64 call_session_open(struct vcpu *vcpu, const u64 argument[3])
-{
-	return session_open(vcpu, argument);
-}
-
-static s64 call_session_close(struct vcpu *vcpu, const u64 argument[3])
-{
-	return session_close(vcpu, argument[0]);
-}
-
 static const struct call calls[LUV_CALL_COUNT] = {
 	[LUV_CALL_QUERY] = {call_query, false},
-	[LUV_CALL_SESSION_OPEN] = {call_session_open, false},
-	[LUV_CALL_SESSION_CLOSE] = {call_session_close, false},
+	[LUV_CALL_SESSION_OPEN] = {session_open, false},
+	[LUV_CALL_SESSION_CLOSE] = {session_close, false},
 	[LUV_CALL_LOG_READ] = {call_log_read, true},
 	[LUV_CALL_CPU_STATISTICS] = {call_cpu_statistics, true},
 	[LUV_CALL_DEBUG_CRASH] = {call_debug_crash, true},
@@ -60,24 +50,20 @@ static s64 dispatch(struct vcpu *vcpu, u64 number, const u64 argument[3])
 	return calls[number].run(vcpu, argument);
 }
 
-/* Outside of 64-bit mode the registers' upper halves are nobody's. */
-static void narrow(u64 *number, u64 argument[3])
-{
-	*number = (u32)*number;
-	for (u32 i = 0; i < 3; i++)
-		argument[i] = (u32)argument[i];
-}
-
 void hypercall_exit(struct vcpu *vcpu)
 {
 	u64 number = vcpu->gpr[GPR_RAX];
 	u64 argument[3] = {vcpu->gpr[GPR_RDI], vcpu->gpr[GPR_RSI], vcpu->gpr[GPR_RDX]};
 	s64 result;
 
-	if (!instruction_measure(vcpu, OPCODE_VMMCALL))
+	if (!instruction_known(vcpu, OPCODE_VMMCALL))
 		return;
-	if (!vcpu->code64)
-		narrow(&number, argument);
+	/* Outside of 64-bit mode the registers' upper halves are nobody's. */
+	if (!vcpu->code64) {
+		number = (u32)number;
+		for (u32 i = 0; i < 3; i++)
+			argument[i] = (u32)argument[i];
+	}
 	result = dispatch(vcpu, number, argument);
 	/* What an STI just before the call held back must get through, too. */
 	if (result == CALL_RESTART) {

@@ -40,7 +40,7 @@ static s64 send(struct vm *vm, u64 destination, u64 message)
 
 s64 call_interrupt(struct vcpu *caller, const u64 argument[3])
 {
-	struct vm *vm = vm_get(session_address_space(caller), argument[0]);
+	struct vm *vm = vm_get(session_address_space(caller), argument[0], false);
 	s64 result;
 
 	if (!vm)

@@ -17,7 +17,7 @@ static void *pinned(struct vcpu *vcpu, u64 address, u64 bytes)
 	gpa_t at;
 	u64 size;
 
-	if (!user_page(vcpu, gva(address), true, &at, &size))
+	if (!user_page(vcpu, gva(address), true, &at, &size, NULL))
 		return NULL;
 	return ram_dom0(at, bytes);
 }
@@ -51,14 +51,14 @@ s64 call_vm_create(struct vcpu *vcpu, const u64 argument[3])
 
 s64 call_vm_destroy(struct vcpu *vcpu, const u64 argument[3])
 {
-	struct vm *vm = vm_get_to_destroy(session_address_space(vcpu), argument[0]);
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0], true);
 
 	return vm ? vm_destroy(vm) : LUV_ERR_PERM;
 }
 
 s64 call_slot_set(struct vcpu *vcpu, const u64 argument[3])
 {
-	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0], false);
 	struct luv_slot slot;
 	s64 result;
 
@@ -91,7 +91,7 @@ static s64 dirty_read(struct vcpu *vcpu, struct vm *vm, const struct luv_dirty_r
 
 s64 call_dirty_read(struct vcpu *vcpu, const u64 argument[3])
 {
-	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0], false);
 	struct luv_dirty_read read;
 	s64 result;
 
@@ -137,7 +137,7 @@ static s64 vcpu_create(struct vcpu *vcpu, struct vm *vm, const struct luv_vcpu_c
 
 s64 call_vcpu_create(struct vcpu *vcpu, const u64 argument[3])
 {
-	struct vm *vm = vm_get(session_address_space(vcpu), argument[0]);
+	struct vm *vm = vm_get(session_address_space(vcpu), argument[0], false);
 	struct luv_vcpu_create create;
 	s64 result;
 

@@ -116,13 +116,13 @@ s64 session_open(struct vcpu *vcpu, const u64 key[3])
 	return handle;
 }
 
-s64 session_close(struct vcpu *vcpu, u64 handle)
+s64 session_close(struct vcpu *vcpu, const u64 handle[3])
 {
 	u64 space = session_address_space(vcpu);
 	struct session *session;
 
 	spin_lock(&lock);
-	session = find(space, handle);
+	session = find(space, handle[0]);
 	if (session)
 		session->handle = 0;
 	spin_unlock(&lock);

@@ -30,7 +30,7 @@ static inline u64 session_address_space(struct vcpu *vcpu)
 
 /* The calls. Negative results are enum luv_error. */
 s64 session_open(struct vcpu *vcpu, const u64 key[3]);
-s64 session_close(struct vcpu *vcpu, u64 handle);
+s64 session_close(struct vcpu *vcpu, const u64 handle[3]);
 
 /* True when the handle is an open session of the caller's address space. */
 bool session_valid(struct vcpu *vcpu, u64 handle);

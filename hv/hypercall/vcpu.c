@@ -81,7 +81,7 @@ static inline s64 take_requests(struct vcpu *vcpu)
 	return result;
 }
 
-static void give(struct vcpu *vcpu)
+static inline void give(struct vcpu *vcpu)
 {
 	struct luv_vcpu_page *page = vcpu->guest->page;
 	u64 wanted = __atomic_load_n(&page->wanted, __ATOMIC_RELAXED);
@@ -231,7 +231,7 @@ static void read_statistics(const struct vcpu *vcpu, struct luv_vcpu_statistics 
 
 s64 call_vcpu_statistics(struct vcpu *caller, const u64 argument[3])
 {
-	struct vm *vm = vm_get(session_address_space(caller), argument[0]);
+	struct vm *vm = vm_get(session_address_space(caller), argument[0], false);
 	struct luv_vcpu_statistics statistics;
 	const struct vcpu *vcpu;
 	s64 result;

@@ -21,4 +21,10 @@ char *strchr(const char *s, int c);
  */
 size_t str_copy(char *to, const char *from, size_t size);
 
+/* Each word is read once, and written once. */
+static inline void copy_words(u64 *to, const u64 *from, u64 count)
+{
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+}
+
 #endif

@@ -96,6 +96,7 @@ static inline bool range_overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
 
 #define PACKED       __attribute__((packed))
 #define ALIGNED(n)   __attribute__((aligned(n)))
+#define COLD	 __attribute__((cold, noinline)) /* small rather than fast, and out of the way */
 #define NOINLINE     __attribute__((noinline)) /* a rare path next to a frequent one */
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
 

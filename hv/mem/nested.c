@@ -174,6 +174,20 @@ bool nested_map(struct nested *nested, gpa_t from, hpa_t to, u64 size, u32 acces
 	return true;
 }
 
+void nested_map_near(struct nested *nested, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access, u8 memory_type)
+{
+	u64 place = at.addr / PAGE_SIZE % TABLE_ENTRIES, *table;
+	unsigned level;
+
+	table = find_entry(nested, at.addr, &level) - place;
+	for (u32 i = 0; i < count && level == 1; i++) {
+		u64 *entry = &table[(place - index + i) % TABLE_ENTRIES];
+
+		if (frames[i] && place - index + i < TABLE_ENTRIES && !load(entry))
+			store(entry, nested->format->leaf(hpa(frames[i]), 1, access, memory_type));
+	}
+}
+
 /* Gives what is mapped in the range another access; none makes it a hole. */
 static bool change(struct nested *nested, u64 from, u64 size, u32 access)
 {

@@ -100,6 +100,12 @@ bool nested_map(struct nested *nested, gpa_t from, hpa_t to, u64 size, u32 acces
 		u8 memory_type);
 
 /*
+ * Maps 4 KiB pages around one that is mapped, `at`, to frames (frames[index] is its own): those that are absent and lie in
+ * the same table, but for frames of 0. Allocates nothing, and changes nothing that is present.
+ */
+void nested_map_near(struct nested *nested, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access, u8 memory_type);
+
+/*
  * Makes the range (4 KiB aligned, at or below 2^48) a hole, splitting large pages at its ends.
  * False when the range is not so, or pages run out for the splits; every address translates as
  * before then. The caller flushes; a failed call may have split pages and needs it too.

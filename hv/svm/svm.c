@@ -59,7 +59,7 @@ static bool has_svm(void)
 }
 
 /* Also AMD's CPUs without SVM, so that probe can say what is missing. */
-static bool svm_ident(void)
+static COLD bool svm_ident(void)
 {
 	struct cpuid id = cpuid(0, 0);
 
@@ -67,7 +67,7 @@ static bool svm_ident(void)
 	return has_svm() || (id.ebx == 0x68747541 && id.edx == 0x69746e65 && id.ecx == 0x444d4163);
 }
 
-static const char *svm_probe(void)
+static COLD const char *svm_probe(void)
 {
 	if (!has_svm())
 		return "this CPU has no AMD-V (SVM), or it is switched off: look for \"SVM\" or "
@@ -110,7 +110,7 @@ static void intercept_msr(u32 msr, bool read, bool write)
 	msrpm_intercept(dom0_msrpm, msr, read, write);
 }
 
-static bool svm_vcpu_create_dom0(struct vcpu *vcpu)
+static COLD bool svm_vcpu_create_dom0(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vendor ? vcpu->vendor : page_alloc();
 
@@ -188,20 +188,15 @@ static void load_segments(struct vcpu *vcpu, struct vmcb *vmcb)
 	s->idt_limit = vmcb->idtr.limit;
 }
 
+/* All but PAT lie in the same order there. */
+#define MSR_WORDS (offsetof(struct vcpu_msrs, pat) / sizeof(u64))
+_Static_assert(offsetof(struct vmcb, cr2) - offsetof(struct vmcb, star) == MSR_WORDS * sizeof(u64), "MSRs");
+
 static void load_msrs(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	refresh(vcpu, vmcb);
-	vcpu->msrs = (struct vcpu_msrs){
-		.star = vmcb->star,
-		.lstar = vmcb->lstar,
-		.cstar = vmcb->cstar,
-		.sfmask = vmcb->sfmask,
-		.kernel_gs_base = vmcb->kernel_gs_base,
-		.sysenter_cs = vmcb->sysenter_cs,
-		.sysenter_esp = vmcb->sysenter_esp,
-		.sysenter_eip = vmcb->sysenter_eip,
-		.pat = vmcb->g_pat,
-	};
+	copy_words(&vcpu->msrs.star, &vmcb->star, MSR_WORDS);
+	vcpu->msrs.pat = vmcb->g_pat;
 }
 
 static void load_control(struct vcpu *vcpu, const struct vmcb *vmcb)
@@ -271,18 +266,9 @@ static void store_segments(const struct vcpu *vcpu, struct vmcb *vmcb)
 /* Guests only: dom0's MSRs are its own business. */
 static void store_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	const struct vcpu_msrs *m = &vcpu->msrs;
-
 	refresh(vcpu, vmcb);
-	vmcb->star = m->star;
-	vmcb->lstar = m->lstar;
-	vmcb->cstar = m->cstar;
-	vmcb->sfmask = m->sfmask;
-	vmcb->kernel_gs_base = m->kernel_gs_base;
-	vmcb->sysenter_cs = m->sysenter_cs;
-	vmcb->sysenter_esp = m->sysenter_esp;
-	vmcb->sysenter_eip = m->sysenter_eip;
-	vmcb->g_pat = m->pat;
+	copy_words(&vmcb->star, &vcpu->msrs.star, MSR_WORDS);
+	vmcb->g_pat = vcpu->msrs.pat;
 	vmcb->tsc_offset = vcpu->guest->tsc_offset;
 	if (vcpu->active)
 		vmload(vmcb);
@@ -371,46 +357,47 @@ static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 		memcpy(exit->memory.bytes, vmcb->fetched, sizeof(exit->memory.bytes));
 }
 
-/* A code that the table does not have, 0, is LUV_EXIT_OTHER. */
+/* A code that the table does not have, 0, is LUV_EXIT_OTHER. MORE: decode_more has something to say. */
 #define REASON(name) (LUV_EXIT_##name ^ LUV_EXIT_OTHER)
+#define MORE	     0x80u
 
 static const u8 reasons[] = {
 	[VMEXIT_CR4_WRITE] = REASON(CR),
 	[VMEXIT_CR8_WRITE] = REASON(CR),
-	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = REASON(EXCEPTION),
+	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = MORE | REASON(EXCEPTION),
 	[VMEXIT_INTR] = REASON(INTERRUPT),
 	[VMEXIT_NMI] = REASON(NMI),
 	[VMEXIT_SMI] = REASON(INTERRUPT),
 	[VMEXIT_INIT] = REASON(INIT),
 	[VMEXIT_VINTR] = REASON(WINDOW),
-	[VMEXIT_RDPMC] = REASON(ILLEGAL),
+	[VMEXIT_RDPMC] = MORE | REASON(ILLEGAL),
 	[VMEXIT_CPUID] = REASON(CPUID),
 	[VMEXIT_IRET] = REASON(WINDOW),
 	[VMEXIT_INVD] = REASON(INVD),
 	[VMEXIT_HLT] = REASON(HLT),
-	[VMEXIT_INVLPGA] = REASON(ILLEGAL),
+	[VMEXIT_INVLPGA] = MORE | REASON(ILLEGAL),
 	[VMEXIT_IO] = REASON(IO),
-	[VMEXIT_MSR] = REASON(MSR),
+	[VMEXIT_MSR] = MORE | REASON(MSR),
 	[VMEXIT_SHUTDOWN] = REASON(SHUTDOWN),
-	[VMEXIT_VMRUN] = REASON(ILLEGAL),
+	[VMEXIT_VMRUN] = MORE | REASON(ILLEGAL),
 	[VMEXIT_VMMCALL] = REASON(CALL),
-	[VMEXIT_VMLOAD ... VMEXIT_SKINIT] = REASON(ILLEGAL), /* VMSAVE, STGI, CLGI */
-	[VMEXIT_RDTSCP] = REASON(ILLEGAL),
+	[VMEXIT_VMLOAD ... VMEXIT_SKINIT] = MORE | REASON(ILLEGAL), /* VMSAVE, STGI, CLGI */
+	[VMEXIT_RDTSCP] = MORE | REASON(ILLEGAL),
 	[VMEXIT_WBINVD] = REASON(INVD),
-	[VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED] = REASON(ILLEGAL), /* MWAIT */
+	[VMEXIT_MONITOR ... VMEXIT_MWAIT_ARMED] = MORE | REASON(ILLEGAL), /* MWAIT */
 	[VMEXIT_XSETBV] = REASON(XSETBV),
-	[VMEXIT_RDPRU] = REASON(ILLEGAL),
-	[VMEXIT_INVLPGB] = REASON(ILLEGAL),
-	[VMEXIT_INVPCID ... VMEXIT_TLBSYNC] = REASON(ILLEGAL),
+	[VMEXIT_RDPRU] = MORE | REASON(ILLEGAL),
+	[VMEXIT_INVLPGB] = MORE | REASON(ILLEGAL),
+	[VMEXIT_INVPCID ... VMEXIT_TLBSYNC] = MORE | REASON(ILLEGAL),
 };
 
-static u32 reason_of(u64 code)
+static u32 look_up(u64 code)
 {
 	if (code < ARRAY_SIZE(reasons))
-		return reasons[code] ^ LUV_EXIT_OTHER;
+		return reasons[code];
 	if (code == VMEXIT_NPF)
-		return LUV_EXIT_MEMORY;
-	return code == VMEXIT_INVALID || code == VMEXIT_INVALID_TCG ? LUV_EXIT_ENTRY_FAILED : LUV_EXIT_OTHER;
+		return MORE | REASON(MEMORY);
+	return code == VMEXIT_INVALID || code == VMEXIT_INVALID_TCG ? REASON(ENTRY_FAILED) : 0;
 }
 
 /*
@@ -422,7 +409,7 @@ static u64 interrupted_event(const struct vmcb *vmcb)
 	u64 event = vmcb->exit_int_info;
 	u8 vector = (u8)event;
 
-	if (EVENT_TYPE_OF(event) == EVENT_SOFTWARE || reason_of(vmcb->exit_code) == LUV_EXIT_ENTRY_FAILED)
+	if (EVENT_TYPE_OF(event) == EVENT_SOFTWARE || look_up(vmcb->exit_code) == REASON(ENTRY_FAILED))
 		return 0;
 	/* TCG calls interrupts exceptions here; those end at 31. */
 	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && vector >= 32)
@@ -452,9 +439,6 @@ static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 	case LUV_EXIT_ILLEGAL:
 		decode_refused(exit, vmcb->exit_code == VMEXIT_RDPMC ? VECTOR_GP : VECTOR_UD);
 		break;
-	case LUV_EXIT_IO:
-		decode_io(vmcb, exit);
-		break;
 	case LUV_EXIT_MEMORY:
 		decode_memory(vmcb, exit);
 		break;
@@ -467,9 +451,6 @@ static NOINLINE void decode_more(struct vcpu *vcpu, struct vmcb *vmcb)
 	}
 	leave(vcpu, vmcb);
 }
-
-#define HAVE_MORE                                                                                  \
-	(BIT(LUV_EXIT_EXCEPTION) | BIT(LUV_EXIT_ILLEGAL) | BIT(LUV_EXIT_IO) | BIT(LUV_EXIT_MEMORY) | BIT(LUV_EXIT_MSR))
 
 static void svm_enter(struct vcpu *vcpu)
 {
@@ -495,8 +476,7 @@ void svm_exited(struct vcpu *vcpu);
 void svm_exited(struct vcpu *vcpu)
 {
 	struct vmcb *vmcb = vcpu->vendor;
-	struct vcpu_exit *exit = &vcpu->exit;
-	u32 reason = reason_of(vmcb->exit_code);
+	u32 found = look_up(vmcb->exit_code), reason = (found & ~MORE) ^ LUV_EXIT_OTHER;
 
 	vcpu->gpr[GPR_RAX] = vmcb->rax;
 	vcpu->gpr[GPR_RSP] = vmcb->rsp;
@@ -510,12 +490,14 @@ void svm_exited(struct vcpu *vcpu)
 	vcpu->valid = VCPU_NEAR;
 	vmcb->tlb_control = VMCB_TLB_KEEP;
 	vmcb->clean = VMCB_CLEAN_ALL;
-	exit->reason = reason;
-	exit->code = vmcb->exit_code;
-	exit->info = vmcb->exit_info_1;
+	vcpu->exit.reason = reason;
+	vcpu->exit.code = vmcb->exit_code;
+	vcpu->exit.info = vmcb->exit_info_1;
 	/* Zero without NRIP save; never more than 15 with it. */
-	exit->length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
-	if (BIT(reason) & HAVE_MORE || vmcb->exit_int_info & EVENT_VALID)
+	vcpu->exit.length = vmcb->next_rip ? (u8)(vmcb->next_rip - vmcb->rip) : 0;
+	if (reason == LUV_EXIT_IO)
+		decode_io(vmcb, &vcpu->exit);
+	if (found & MORE || vmcb->exit_int_info & EVENT_VALID)
 		decode_more(vcpu, vmcb);
 	else
 		leave(vcpu, vmcb);
@@ -540,7 +522,7 @@ static void svm_msr_write_exits(u32 msr, bool exits)
 	msrpm_intercept(dom0_msrpm, msr, false, exits);
 }
 
-static void svm_take_init(void)
+static COLD void svm_take_init(void)
 {
 	u64 vm_cr = rdmsr(MSR_VM_CR);
 

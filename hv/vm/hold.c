@@ -11,7 +11,7 @@ struct spinlock vm_table_lock;
 struct vm *vm_table[LUV_VMS_MAX];
 
 /* The table's lock is held. */
-static struct vm *find(u64 address_space, u64 handle, bool dying)
+static inline struct vm *find(u64 address_space, u64 handle, bool dying)
 {
 	struct vm *vm = vm_table[handle % LUV_VMS_MAX];
 
@@ -30,7 +30,7 @@ static struct vm *find(u64 address_space, u64 handle, bool dying)
 	return __atomic_load_n(vm->owner_word, __ATOMIC_RELAXED) == vm->nonce ? vm : NULL;
 }
 
-static struct vm *get(u64 address_space, u64 handle, bool dying)
+struct vm *vm_get(u64 address_space, u64 handle, bool dying)
 {
 	struct vm *vm;
 
@@ -42,16 +42,6 @@ static struct vm *get(u64 address_space, u64 handle, bool dying)
 	return vm;
 }
 
-struct vm *vm_get(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, false);
-}
-
-struct vm *vm_get_to_destroy(u64 address_space, u64 handle)
-{
-	return get(address_space, handle, true);
-}
-
 void vm_put(struct vm *vm)
 {
 	spin_lock(&vm_table_lock);
@@ -60,7 +50,7 @@ void vm_put(struct vm *vm)
 	spin_unlock(&vm_table_lock);
 }
 
-bool vm_change_begin(struct vm *vm)
+COLD bool vm_change_begin(struct vm *vm)
 {
 	bool can;
 
@@ -73,7 +63,7 @@ bool vm_change_begin(struct vm *vm)
 	return can;
 }
 
-void vm_change_end(struct vm *vm)
+COLD void vm_change_end(struct vm *vm)
 {
 	spin_unlock(&vm->lock);
 	spin_lock(&vm_table_lock);
@@ -82,7 +72,7 @@ void vm_change_end(struct vm *vm)
 }
 
 /* What was unmapped of a change is mapped again by a vCPU that runs meanwhile. */
-static NOINLINE void restart_changes(struct vm *vm)
+static COLD void restart_changes(struct vm *vm)
 {
 	spin_lock(&vm->lock);
 	for (u32 i = 0; i < LUV_SLOTS_MAX; i++) {

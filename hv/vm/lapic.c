@@ -189,7 +189,7 @@ static u64 take(u64 *word)
  * A vector that came in both trigger modes counts as level-triggered, because the I/O APIC
  * waits for its EOI.
  */
-static __attribute__((noinline)) void collect_incoming(struct lapic *l)
+static NOINLINE void collect_incoming(struct lapic *l)
 {
 	__atomic_exchange_n(&l->incoming.any, 0, __ATOMIC_ACQUIRE);
 	for (u32 i = 0; i < LAPIC_VECTOR_WORDS; i++) {
@@ -260,7 +260,7 @@ int lapic_highest(struct lapic *l)
 {
 	int vector = lapic_requested(l);
 
-	return vector >> 4 > l->ppr >> 4 ? vector : -1;
+	return lapic_passes(l, vector) ? vector : -1;
 }
 
 void lapic_accept(struct lapic *l, u8 vector)
@@ -321,7 +321,7 @@ bool lapic_set_base(struct lapic *l, u64 base)
 }
 
 /* SDM 3A 10.12.5: x2APIC is entered from xAPIC mode; it is left by disabling, which resets. */
-static bool write_base(struct lapic *l, u64 base)
+static COLD bool write_base(struct lapic *l, u64 base)
 {
 	enum lapic_mode before = lapic_mode(l);
 	bool enable = base & BASE_ENABLE, x2apic = base & BASE_X2APIC;
@@ -336,7 +336,7 @@ static bool write_base(struct lapic *l, u64 base)
 	return true;
 }
 
-void lapic_init(struct lapic *l)
+COLD void lapic_init(struct lapic *l)
 {
 	discard_incoming(l);
 	for (u32 i = 0; i < LAPIC_VECTOR_WORDS; i++) {
@@ -357,7 +357,7 @@ void lapic_init(struct lapic *l)
 	publish_identity(l);
 }
 
-void lapic_reset(struct lapic *l, u32 id, bool boot_cpu)
+COLD void lapic_reset(struct lapic *l, u32 id, bool boot_cpu)
 {
 	l->id = id;
 	l->base = DEFAULT_BASE | BASE_ENABLE | (boot_cpu ? BASE_BOOT_CPU : 0);
@@ -435,11 +435,6 @@ static void start_count(struct lapic *l, u32 count, u64 now)
 	l->deadline = count ? add_saturating(now, count_to_tsc(l, count)) : 0;
 }
 
-u64 lapic_deadline(const struct lapic *l)
-{
-	return l->deadline;
-}
-
 u64 lapic_timer_expired(struct lapic *l, u64 now)
 {
 	if (!l->deadline || now < l->deadline)
@@ -492,18 +487,13 @@ static void write_divide(struct lapic *l, u32 value, u64 now)
 }
 
 /* A deadline in the past is due at once. */
-static void write_deadline(struct lapic *l, u64 value, u64 now)
+void lapic_set_deadline(struct lapic *l, u64 deadline, u64 now)
 {
 	if (timer_mode(l) != TIMER_DEADLINE)
 		return;
 	lapic_timer_expired(l, now);
-	l->deadline = value;
+	l->deadline = deadline;
 	lapic_timer_expired(l, now);
-}
-
-void lapic_set_deadline(struct lapic *l, u64 deadline, u64 now)
-{
-	write_deadline(l, deadline, now);
 }
 
 u64 lapic_tsc_deadline(const struct lapic *l, u64 now)
@@ -512,11 +502,6 @@ u64 lapic_tsc_deadline(const struct lapic *l, u64 now)
 }
 
 /* --- reading --- */
-
-static u32 read_id(const struct lapic *l)
-{
-	return lapic_mode(l) == LAPIC_X2APIC ? l->id : l->id << 24;
-}
 
 /* SDM 3A 10.12.10.2. */
 static u32 read_ldr(const struct lapic *l)
@@ -529,7 +514,7 @@ static u32 read_register(struct lapic *l, u32 offset, u64 now)
 {
 	switch (offset) {
 	case LAPIC_ID:
-		return read_id(l);
+		return lapic_mode(l) == LAPIC_X2APIC ? l->id : l->id << 24;
 	case LAPIC_VERSION:
 		return VERSION;
 	case LAPIC_TPR:
@@ -671,16 +656,10 @@ static void write_register(struct lapic *l, u32 offset, u32 value, u64 now,
 	}
 }
 
-/* The timer's registers see it as it is now, whoever has been late to look. */
-static bool is_timer(u32 offset)
+static void write_settled(struct lapic *l, u32 offset, u32 value, u64 now, struct lapic_effect *effect)
 {
-	return offset == LAPIC_LVT_TIMER || offset == LAPIC_TMICT || offset == LAPIC_TDCR;
-}
-
-static void write_settled(struct lapic *l, u32 offset, u32 value, u64 now,
-			  struct lapic_effect *effect)
-{
-	if (is_timer(offset))
+	/* The timer's registers see it as it is now, whoever has been late to look. */
+	if (offset == LAPIC_LVT_TIMER || offset == LAPIC_TMICT || offset == LAPIC_TDCR)
 		lapic_timer_expired(l, now);
 	write_register(l, offset, value, now, effect);
 }
@@ -786,7 +765,7 @@ bool lapic_msr_write(struct lapic *l, u32 index, u64 value, u64 now,
 	if (index == MSR_LAPIC_BASE)
 		done = write_base(l, value);
 	else if (index == MSR_LAPIC_DEADLINE)
-		write_deadline(l, value, now);
+		lapic_set_deadline(l, value, now);
 	else
 		done = write_x2apic(l, index, value, now, effect);
 	note_deadline(l, before, effect);
@@ -796,7 +775,7 @@ bool lapic_msr_write(struct lapic *l, u32 index, u64 value, u64 now,
 /* --- pins --- */
 
 /* Level-triggered pins have no remote IRR: whoever drives one raises it again after EOI. */
-enum lapic_pin lapic_lint(struct lapic *l, u32 pin)
+COLD enum lapic_pin lapic_lint(struct lapic *l, u32 pin)
 {
 	u32 entry = l->lvt[LINT0 + (pin & 1)];
 
@@ -877,25 +856,22 @@ int lapic_arbitrate(struct lapic *const lapics[], u32 count, const struct icr *i
 
 /* --- saving and restoring --- */
 
-static void put32(u8 *at, u32 value)
-{
-	for (u32 i = 0; i < 4; i++)
-		at[i] = (u8)(value >> i * 8);
-}
-
 static u32 get32(const u8 *at)
 {
-	return (u32)at[0] | (u32)at[1] << 8 | (u32)at[2] << 16 | (u32)at[3] << 24;
+	u32 value;
+
+	__builtin_memcpy(&value, at, sizeof(value));
+	return value;
 }
 
-void lapic_save(struct lapic *l, u64 now, u8 page[LAPIC_SIZE])
+COLD void lapic_save(struct lapic *l, u64 now, u8 page[LAPIC_SIZE])
 {
 	lapic_timer_expired(l, now);
 	for (u32 i = 0; i < LAPIC_SIZE; i++)
 		page[i] = 0;
 	for (u32 offset = 0; offset < LAPIC_SIZE; offset += 16)
 		if (rights(offset) & XR)
-			put32(page + offset, read_register(l, offset, now));
+			__builtin_memcpy(page + offset, &(u32){read_register(l, offset, now)}, sizeof(u32));
 }
 
 static void restore_vectors(u64 words[LAPIC_VECTOR_WORDS], const u8 *from)
@@ -905,7 +881,7 @@ static void restore_vectors(u64 words[LAPIC_VECTOR_WORDS], const u8 *from)
 	words[0] &= ~(BIT(FIRST_LEGAL_VECTOR) - 1);
 }
 
-static void restore_timer(struct lapic *l, u64 now, const u8 *page)
+static COLD void restore_timer(struct lapic *l, u64 now, const u8 *page)
 {
 	u32 offset = LAPIC_LVT_TIMER, left;
 
@@ -923,7 +899,7 @@ static void restore_timer(struct lapic *l, u64 now, const u8 *page)
 		l->deadline = now ? now : 1;
 }
 
-void lapic_restore(struct lapic *l, u64 now, const u8 page[LAPIC_SIZE])
+COLD void lapic_restore(struct lapic *l, u64 now, const u8 page[LAPIC_SIZE])
 {
 	discard_incoming(l);
 	restore_vectors(l->isr, page + LAPIC_ISR);

@@ -184,7 +184,13 @@ void lapic_tell_eoi(struct lapic *l, u8 vector);
 /* The highest vector requested, or -1. */
 int lapic_requested(struct lapic *l);
 
-/* The vector to deliver now as far as TPR and PPR decide, or -1. */
+/* Whether TPR and PPR let the vector through; not -1. */
+static inline bool lapic_passes(const struct lapic *l, int vector)
+{
+	return vector >> 4 > l->ppr >> 4;
+}
+
+/* The vector to deliver now as far as they decide, or -1. */
 int lapic_highest(struct lapic *l);
 
 /* The vector that lapic_highest just returned goes to the CPU: IRR to ISR. */
@@ -212,7 +218,10 @@ bool lapic_takes_extint(const struct lapic *l);
  */
 u64 lapic_timer_expired(struct lapic *l, u64 now);
 
-u64 lapic_deadline(const struct lapic *l);
+static inline u64 lapic_deadline(const struct lapic *l)
+{
+	return l->deadline;
+}
 
 /* IA32_TSC_DEADLINE: 0 in the timer's other modes, where setting it does nothing. */
 u64 lapic_tsc_deadline(const struct lapic *l, u64 now);

@@ -3,6 +3,7 @@
 
 #include "cpu/msr.h"
 #include "cpu/x86.h"
+#include "lib/string.h"
 #include "vm/guest.h"
 #include "vm/valid.h"
 #include "vm/virt_ops.h"
@@ -17,10 +18,21 @@ static u64 read_once(const u64 *field)
 	return __atomic_load_n(field, __ATOMIC_RELAXED);
 }
 
+/* The registers that lie in the same order there and here. */
+#define GENERAL_WORDS (GPR_COUNT + 2)
+#define MSR_WORDS     (LUV_MSR_PAT + 1)
+ASSERT_OFFSET(struct vcpu, rflags, (GENERAL_WORDS - 1) * sizeof(u64));
+ASSERT_OFFSET(struct luv_vcpu_page, rflags, 256 + (GENERAL_WORDS - 1) * sizeof(u64));
+_Static_assert(sizeof(struct vcpu_msrs) == MSR_WORDS * sizeof(u64) && !LUV_MSR_STAR, "the switched MSRs");
+
 static void take_general(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
-	for (u32 i = 0; i < GPR_COUNT; i++)
-		vcpu->gpr[i] = read_once(&page->general[i]);
+	copy_words(vcpu->gpr, page->general, GENERAL_WORDS);
+	vcpu->rflags = (vcpu->rflags & RFLAGS_WRITABLE) | RFLAGS_FIXED;
+}
+
+static void take_rip(struct vcpu *vcpu, const struct luv_vcpu_page *page)
+{
 	vcpu->rip = read_once(&page->rip);
 	vcpu->rflags = (read_once(&page->rflags) & RFLAGS_WRITABLE) | RFLAGS_FIXED;
 }
@@ -82,17 +94,9 @@ static void take_msrs(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	const u64 *msr = page->msr;
 
-	vcpu->msrs = (struct vcpu_msrs){
-		.star = read_once(&msr[LUV_MSR_STAR]),
-		.lstar = read_once(&msr[LUV_MSR_LSTAR]),
-		.cstar = read_once(&msr[LUV_MSR_CSTAR]),
-		.sfmask = (u32)read_once(&msr[LUV_MSR_SFMASK]),
-		.kernel_gs_base = read_once(&msr[LUV_MSR_KERNEL_GS_BASE]),
-		.sysenter_cs = (u32)read_once(&msr[LUV_MSR_SYSENTER_CS]),
-		.sysenter_esp = read_once(&msr[LUV_MSR_SYSENTER_ESP]),
-		.sysenter_eip = read_once(&msr[LUV_MSR_SYSENTER_EIP]),
-		.pat = read_once(&msr[LUV_MSR_PAT]),
-	};
+	copy_words(&vcpu->msrs.star, msr, MSR_WORDS);
+	vcpu->msrs.sfmask = (u32)vcpu->msrs.sfmask;
+	vcpu->msrs.sysenter_cs = (u32)vcpu->msrs.sysenter_cs;
 	vcpu->guest->tsc_aux = (u32)read_once(&msr[LUV_MSR_TSC_AUX]);
 	vcpu->guest->tsc_offset = read_once(&msr[LUV_MSR_TSC_OFFSET]);
 	vcpu->guest->apic_base = read_once(&msr[LUV_MSR_APIC_BASE]);
@@ -131,6 +135,10 @@ void state_take(struct vcpu *vcpu, u64 groups)
 
 	if (groups & LUV_GROUP_GENERAL)
 		take_general(vcpu, page);
+	if (groups & LUV_GROUP_RIP) {
+		take_rip(vcpu, page);
+		vcpu->shadow = false;
+	}
 	if (groups & LUV_GROUP_CONTROL)
 		take_control(vcpu, page);
 	if (groups & LUV_GROUP_SEGMENTS)
@@ -143,16 +151,13 @@ void state_take(struct vcpu *vcpu, u64 groups)
 		take_events(vcpu, page);
 	if (groups & LUV_GROUP_DEADLINE)
 		take_deadline(vcpu, page);
-	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_FPU | LUV_GROUP_DEADLINE))
+	if (groups & ~(LUV_GROUP_GENERAL | LUV_GROUP_RIP | LUV_GROUP_FPU | LUV_GROUP_DEADLINE))
 		vcpu->guest->unchecked = true;
 }
 
 static void give_general(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 {
-	for (u32 i = 0; i < GPR_COUNT; i++)
-		page->general[i] = vcpu->gpr[i];
-	page->rip = vcpu->rip;
-	page->rflags = vcpu->rflags;
+	copy_words(page->general, vcpu->gpr, GENERAL_WORDS);
 }
 
 static void give_control(const struct vcpu *vcpu, struct luv_vcpu_page *page)
@@ -196,17 +201,7 @@ static void give_debug(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 
 static void give_msrs(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 {
-	const struct vcpu_msrs *m = &vcpu->msrs;
-
-	page->msr[LUV_MSR_STAR] = m->star;
-	page->msr[LUV_MSR_LSTAR] = m->lstar;
-	page->msr[LUV_MSR_CSTAR] = m->cstar;
-	page->msr[LUV_MSR_SFMASK] = m->sfmask;
-	page->msr[LUV_MSR_KERNEL_GS_BASE] = m->kernel_gs_base;
-	page->msr[LUV_MSR_SYSENTER_CS] = m->sysenter_cs;
-	page->msr[LUV_MSR_SYSENTER_ESP] = m->sysenter_esp;
-	page->msr[LUV_MSR_SYSENTER_EIP] = m->sysenter_eip;
-	page->msr[LUV_MSR_PAT] = m->pat;
+	copy_words(page->msr, &vcpu->msrs.star, MSR_WORDS);
 	page->msr[LUV_MSR_TSC_AUX] = vcpu->guest->tsc_aux;
 	page->msr[LUV_MSR_TSC_OFFSET] = vcpu->guest->tsc_offset;
 	page->msr[LUV_MSR_APIC_BASE] = vcpu->guest->lapic.base;

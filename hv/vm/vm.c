@@ -281,6 +281,13 @@ bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *the
 	return done;
 }
 
+void vm_map_near(struct vm *vm, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access)
+{
+	spin_lock(&vm->lock);
+	nested_map_near(&vm->nested, at, frames, count, index, access, CACHE_WB);
+	spin_unlock(&vm->lock);
+}
+
 bool vm_make_executable(struct vm *vm, gpa_t at)
 {
 	u64 page = align_down(at.addr, PAGE_SIZE);

@@ -60,12 +60,9 @@ _Static_assert(sizeof(struct vm_slot) * LUV_SLOTS_MAX <= PAGE_SIZE, "the slots a
 s64 vm_create(const struct virt_ops *ops, u64 address_space, const struct luv_vm_create *create,
 	      u64 *owner_page, bool (*is_dead)(const struct vm *vm));
 
-/* The VM behind a handle of this address space, referenced; NULL otherwise. */
-struct vm *vm_get(u64 address_space, u64 handle);
-
-/* The same, for vm_destroy alone: also a VM that is being freed. */
-struct vm *vm_get_to_destroy(u64 address_space, u64 handle);
-
+/* The VM behind a handle of this address space, referenced; NULL otherwise. `dying`, for vm_destroy alone: also one that is
+ * being freed. */
+struct vm *vm_get(u64 address_space, u64 handle, bool dying);
 void vm_put(struct vm *vm);
 
 /*
@@ -88,6 +85,9 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
  * bytes covers; what is mapped already stays (*there). False: the pool is exhausted.
  */
 bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *there);
+
+/* Maps what is absent around a 4 KiB page (nested_map_near). */
+void vm_map_near(struct vm *vm, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access);
 
 /* Makes the 4 KiB page at an address that is mapped executable. False: the pool is exhausted. */
 bool vm_make_executable(struct vm *vm, gpa_t at);

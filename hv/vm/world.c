@@ -22,6 +22,7 @@
 /* Immutable after world_init. */
 static struct {
 	bool xsave, xss, tsc_aux, spec_ctrl, ibpb, debugctl, counters, l1d;
+	bool more; /* any of xss, spec_ctrl, ibpb, counters */
 	u64 xcr0;
 	struct state_limits limits;
 } has;
@@ -46,7 +47,7 @@ void world_set_mitigations(enum mitigation_mode mode)
 	mitigation_mode = mode;
 }
 
-bool world_mitigate(u32 which, bool can, bool needed)
+COLD bool world_mitigate(u32 which, bool can, bool needed)
 {
 	bool done = can && (mitigation_mode == MITIGATE_ALL || (mitigation_mode == MITIGATE_AUTO && needed));
 
@@ -64,7 +65,7 @@ u32 world_mitigations(void)
  * CVE-2025-40300): Zen to Zen 5, and nearly all of Intel's that have IBPB. dom0's kernel cannot know when its
  * process has run a guest.
  */
-static bool wants_ibpb(void)
+static COLD bool wants_ibpb(void)
 {
 	u32 f = family();
 
@@ -75,7 +76,7 @@ static bool wants_ibpb(void)
 }
 
 /* L1 terminal fault (CVE-2018-3646): a guest reads what is in the L1 data cache, by guest physical address. */
-static bool wants_l1d_flush(void)
+static COLD bool wants_l1d_flush(void)
 {
 	u64 capabilities = 0;
 
@@ -86,7 +87,7 @@ static bool wants_l1d_flush(void)
 }
 
 /* Intel's MDS and its kin, always; AMD's TSA where CPUID 80000021h has VERW_CLEAR, but not TSA_SQ_NO and TSA_L1_NO. */
-static void choose_verw(void)
+static COLD void choose_verw(void)
 {
 	const u64 not_affected = BIT(1) | BIT(2);
 	struct cpuid id = {0};
@@ -97,7 +98,7 @@ static void choose_verw(void)
 		       is_intel() || (id.ecx & not_affected) != not_affected);
 }
 
-u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7)
+COLD u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7)
 {
 	u64 bits = 0x7ff; /* VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT */
 
@@ -109,7 +110,7 @@ u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7)
 }
 
 /* The largest set of known parts whose XSAVE area fits the page. */
-static u64 usable_xcr0(void)
+static COLD u64 usable_xcr0(void)
 {
 	u64 xcr0 = cpuid(0xd, 0).eax & XCR0_KNOWN, size = 576;
 
@@ -128,7 +129,7 @@ static u64 usable_xcr0(void)
 	return xcr0;
 }
 
-void world_init(void)
+COLD void world_init(void)
 {
 	struct cpuid sizes = cpuid(0x80000008, 0), extended = cpuid(7, 0);
 
@@ -146,6 +147,7 @@ void world_init(void)
 	has.debugctl = !is_intel();
 	has.counters = is_intel() && (cpuid(0xa, 0).eax & 0xff) >= 2;
 	has.l1d = wants_l1d_flush();
+	has.more = has.xss || has.spec_ctrl || has.ibpb || has.counters;
 	has.limits = (struct state_limits){
 		.physical_bits = (u8)sizes.eax,
 		.cr4 = world_cr4_bits(cpuid(1, 0).ecx, extended.ebx, extended.ecx),
@@ -156,7 +158,7 @@ void world_init(void)
 		has.limits.efer |= EFER_FFXSR;
 }
 
-bool world_cpu_init(struct cpu *cpu)
+COLD bool world_cpu_init(struct cpu *cpu)
 {
 	u64 cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
 
@@ -203,7 +205,7 @@ fault:
 }
 
 /* Without XSAVE. */
-static NOINLINE bool fx_switch(void *from, const void *to)
+static COLD bool fx_switch(void *from, const void *to)
 {
 	__asm__ volatile("fxsave64 (%0)" : : "r"(from) : "memory");
 	__asm__ goto("1: fxrstor64 (%0)\n\t"
@@ -231,7 +233,7 @@ static void set_xcr0(u64 from, u64 to)
  * From the one area to the other, with all that we switch enabled. False where the other is refused: the one is back.
  * dom0's XSETBV does not exit, nor does a guest's everywhere, so XCR0 is read.
  */
-static bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to_xcr0)
+static inline bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to_xcr0)
 {
 	u64 parts = has.xcr0, now;
 
@@ -251,8 +253,7 @@ static bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to_xcr0)
 
 /* --- debug registers and MSRs --------------------------------------------------------------- */
 
-/* Writing them is slow, and most often there is nothing to change. */
-static void debug_load(const u64 now[4], const u64 dr[4])
+static NOINLINE void debug_load(const u64 now[4], const u64 dr[4])
 {
 	if (now[0] != dr[0])
 		write_dr0(dr[0]);
@@ -264,12 +265,17 @@ static void debug_load(const u64 now[4], const u64 dr[4])
 		write_dr3(dr[3]);
 }
 
-static void debug_save(u64 dr[4])
+/* Writing them is slow, and most often there is nothing to change. */
+static inline void debug_switch(u64 from[4], const u64 to[4])
 {
-	dr[0] = read_dr0();
-	dr[1] = read_dr1();
-	dr[2] = read_dr2();
-	dr[3] = read_dr3();
+	u64 dr0 = read_dr0(), dr1 = read_dr1(), dr2 = read_dr2(), dr3 = read_dr3();
+
+	from[0] = dr0;
+	from[1] = dr1;
+	from[2] = dr2;
+	from[3] = dr3;
+	if ((dr0 ^ to[0]) | (dr1 ^ to[1]) | (dr2 ^ to[2]) | (dr3 ^ to[3]))
+		debug_load(from, to);
 }
 
 static void swap_msr(bool present, u32 msr, u64 *old, u64 new)
@@ -299,21 +305,25 @@ static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 {
 	/* dom0 must not trace or count in the guest, nor may the guest inherit branch traps. */
 	swap_msr(has.debugctl, MSR_DEBUGCTL, &dom0->debugctl, 0);
+	set_msr(has.tsc_aux, MSR_TSC_AUX, dom0->tsc_aux, guest->tsc_aux);
+	if (!has.more)
+		return;
 	swap_msr(has.counters, MSR_PERF_GLOBAL_CTRL, &dom0->counters, 0);
 	swap_msr(has.xss, MSR_XSS, &dom0->xss, 0);
-	set_msr(has.tsc_aux, MSR_TSC_AUX, dom0->tsc_aux, guest->tsc_aux);
 	/* Last: it may restrict our own speculation. */
 	swap_msr(has.spec_ctrl, MSR_SPEC_CTRL, &dom0->spec_ctrl, guest->spec_ctrl);
 }
 
 static void msrs_leave(const struct dom0_msrs *dom0, u64 spec_ctrl, u64 tsc_aux)
 {
-	set_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
-	if (has.ibpb)
-		wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+	if (has.more) {
+		set_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
+		if (has.ibpb)
+			wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);
+		set_again(MSR_XSS, dom0->xss);
+		set_again(MSR_PERF_GLOBAL_CTRL, dom0->counters);
+	}
 	set_msr(has.tsc_aux, MSR_TSC_AUX, tsc_aux, dom0->tsc_aux);
-	set_again(MSR_XSS, dom0->xss);
-	set_again(MSR_PERF_GLOBAL_CTRL, dom0->counters);
 	set_again(MSR_DEBUGCTL, dom0->debugctl);
 }
 
@@ -324,8 +334,7 @@ bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 
 	if (!fpu_switch(cpu->fpu, &cpu->dom0_xcr0, g->fpu, g->xcr0))
 		return false;
-	debug_save(cpu->dom0_dr);
-	debug_load(cpu->dom0_dr, g->dr);
+	debug_switch(cpu->dom0_dr, g->dr);
 	msrs_enter(&cpu->dom0_msrs, g);
 	if (guest->dirty)
 		guest->ops->store(guest);
@@ -345,12 +354,11 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 	cpu->guest = NULL;
 	dom0->ops->switch_worlds(guest, dom0);
 	msrs_leave(&cpu->dom0_msrs, g->spec_ctrl, g->tsc_aux);
-	debug_save(g->dr);
-	debug_load(g->dr, cpu->dom0_dr);
+	debug_switch(g->dr, cpu->dom0_dr);
 	ASSERT(fpu_switch(g->fpu, &g->xcr0, cpu->fpu, cpu->dom0_xcr0));
 }
 
-void world_abandon(struct vcpu *dom0)
+COLD void world_abandon(struct vcpu *dom0)
 {
 	struct cpu *cpu = dom0->cpu;
 	u64 now[4];
@@ -358,8 +366,7 @@ void world_abandon(struct vcpu *dom0)
 	dom0->ops->switch_worlds(NULL, dom0);
 	/* Whatever is there. */
 	msrs_leave(&cpu->dom0_msrs, ~cpu->dom0_msrs.spec_ctrl, ~cpu->dom0_msrs.tsc_aux);
-	debug_save(now);
-	debug_load(now, cpu->dom0_dr);
+	debug_switch(now, cpu->dom0_dr);
 	if (has.xsave)
 		xsetbv(cpu->dom0_xcr0);
 }

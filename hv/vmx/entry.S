@@ -11,18 +11,14 @@
  * on at its end (cpu/desc.c): it is never left waiting for the next exit.
  */
 #include "vm/forget_guest.h"
+#include "vm/registers.h"
 
 #define VMCS_HOST_RSP 0x6c14
 
 	.macro run name exit guest
 	.globl \name, \exit
 \name:
-	pushq %rbx
-	pushq %rbp
-	pushq %r12
-	pushq %r13
-	pushq %r14
-	pushq %r15
+	push_ours
 	pushq %rdi
 	movl $VMCS_HOST_RSP, %eax
 	vmwrite %rsp, %rax
@@ -38,20 +34,7 @@
 	.endif
 	testl $1, %esi
 	movq 0x00(%rdi), %rax
-	movq 0x08(%rdi), %rcx
-	movq 0x10(%rdi), %rdx
-	movq 0x18(%rdi), %rbx
-	movq 0x28(%rdi), %rbp
-	movq 0x30(%rdi), %rsi
-	movq 0x40(%rdi), %r8
-	movq 0x48(%rdi), %r9
-	movq 0x50(%rdi), %r10
-	movq 0x58(%rdi), %r11
-	movq 0x60(%rdi), %r12
-	movq 0x68(%rdi), %r13
-	movq 0x70(%rdi), %r14
-	movq 0x78(%rdi), %r15
-	movq 0x38(%rdi), %rdi
+	load_registers
 	jz 2f
 	vmresume
 	jmp 4f
@@ -69,32 +52,12 @@
 \exit:
 	xchgq %rdi, (%rsp)
 	movq %rax, 0x00(%rdi)
-	movq %rcx, 0x08(%rdi)
-	movq %rdx, 0x10(%rdi)
-	movq %rbx, 0x18(%rdi)
-	movq %rbp, 0x28(%rdi)
-	movq %rsi, 0x30(%rdi)
-	movq %r8, 0x40(%rdi)
-	movq %r9, 0x48(%rdi)
-	movq %r10, 0x50(%rdi)
-	movq %r11, 0x58(%rdi)
-	movq %r12, 0x60(%rdi)
-	movq %r13, 0x68(%rdi)
-	movq %r14, 0x70(%rdi)
-	movq %r15, 0x78(%rdi)
-	popq %rcx
-	movq %rcx, 0x38(%rdi)
+	save_registers
 	.if \guest
 	forget_guest
 	.endif
 	xorl %eax, %eax
-7:	popq %r15
-	popq %r14
-	popq %r13
-	popq %r12
-	popq %rbp
-	popq %rbx
-	cld
+7:	pop_ours
 	retq
 	.endm
 

@@ -41,7 +41,7 @@ static const u32 switched_msrs[] = {
 
 static u8 guest_bitmap[PAGE_SIZE] ALIGNED(4096);
 
-void vmx_guest_init(void)
+COLD void vmx_guest_init(void)
 {
 	memset(guest_bitmap, 0xff, sizeof(guest_bitmap));
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
@@ -49,7 +49,7 @@ void vmx_guest_init(void)
 }
 
 /* NE must be set; CD and NW would be the CPU's. CR4's mask is written with CR4. */
-bool vmx_guest_create(struct vcpu *vcpu)
+COLD bool vmx_guest_create(struct vcpu *vcpu)
 {
 	struct vmx *x = vmx_create(vcpu);
 
@@ -63,7 +63,7 @@ bool vmx_guest_create(struct vcpu *vcpu)
 	return true;
 }
 
-static bool refuse(struct vcpu *vcpu, const char *check)
+static COLD bool refuse(struct vcpu *vcpu, const char *check)
 {
 	vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_ENTRY_FAILED, .code = INVALID_STATE};
 	hv_log_first("CPU %u: a guest's state is invalid: %s", vcpu->cpu->index, check);
@@ -71,7 +71,7 @@ static bool refuse(struct vcpu *vcpu, const char *check)
 }
 
 /* False where the four lie in memory that the nested tables do not map yet: an exit as the CPU's walk would make. */
-static bool load_pdptes(struct vcpu *vcpu)
+static COLD bool load_pdptes(struct vcpu *vcpu)
 {
 	const u64 reserved = PDPTE_RESERVED | ~(BIT(world_limits()->physical_bits) - 1);
 	gpa_t at = gpa(vmcs_read(GUEST_CR3) & 0xffffffe0);

@@ -66,7 +66,7 @@ static bool vmx_ident(void)
 }
 
 /* Locked by the firmware, as it should be, or by us (SDM 3C 24.7). */
-static bool enabled(void)
+static COLD bool enabled(void)
 {
 	u64 control = rdmsr(MSR_FEATURE_CONTROL);
 
@@ -76,7 +76,7 @@ static bool enabled(void)
 	return true;
 }
 
-static bool has_multihit(void)
+static COLD bool has_multihit(void)
 {
 	u64 capabilities = 0;
 
@@ -85,7 +85,7 @@ static bool has_multihit(void)
 	return !(capabilities & ARCH_PSCHANGE_MC_NO);
 }
 
-static const char *vmx_probe(void)
+static COLD const char *vmx_probe(void)
 {
 	const char *missing;
 
@@ -145,7 +145,7 @@ static void write_controls(const struct vmx_controls *c)
 }
 
 /* Root mode, as it is now on every CPU; the selectors are null but for these two. */
-static void write_host_state(const u8 *exit)
+static COLD void write_host_state(const u8 *exit)
 {
 	vmcs_write(HOST_CS_SELECTOR, SELECTOR_CODE);
 	vmcs_write(HOST_TR_SELECTOR, SELECTOR_TR);
@@ -159,7 +159,7 @@ static void write_host_state(const u8 *exit)
 	vmcs_write(HOST_RIP, (u64)exit);
 }
 
-struct vmx *vmx_create(struct vcpu *vcpu)
+COLD struct vmx *vmx_create(struct vcpu *vcpu)
 {
 	const struct vmx_controls *controls = vcpu->guest ? &vmx_has.guest : &vmx_has.dom0;
 	struct vmx *x = vcpu->vendor ? vcpu->vendor : page_alloc();
@@ -193,7 +193,7 @@ static void intercept_msr(u32 msr, bool read, bool write)
 }
 
 /* Everything but what must be set, in VMX operation, and what dom0 must not see is dom0's own. */
-static bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
+static COLD bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 {
 	struct vmx *x = vmx_create(vcpu);
 
@@ -570,6 +570,9 @@ static u32 hand_on(struct vcpu *vcpu)
 
 	if (vcpu->event || !pending)
 		return pending;
+	/* One that waits for STARTUP takes neither, and no entry that injects (SDM 3C 27.3.1.5). */
+	if (__atomic_load_n(&vcpu->cpu->state, __ATOMIC_RELAXED) == CPU_WAITING)
+		return __atomic_and_fetch(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	vcpu->event = EVENT_VALID | (mc ? EVENT_EXCEPTION | VECTOR_MC : EVENT_NMI | VECTOR_NMI);
 	return __atomic_and_fetch(&vcpu->cpu->pending, ~(u32)(mc ? CPU_PENDING_MC : CPU_PENDING_NMI),
 				  __ATOMIC_RELAXED);
@@ -634,7 +637,7 @@ static void read_exit(struct vcpu *vcpu)
 }
 
 /* The CPU refused: say which check of ours it would have failed, or what it says itself. */
-static void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
+static COLD void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
 {
 	const char *check;
 
@@ -749,7 +752,7 @@ static void vmx_take_init(void)
 }
 
 /* What works in guest mode only with a control of the VMCS that this CPU may lack. */
-static void vmx_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
+static COLD void vmx_cpuid(u32 leaf, u32 subleaf, struct cpuid *r)
 {
 	u32 secondary = vmx_has.dom0.secondary;
 

@@ -32,6 +32,7 @@
 #define LUV_GROUP_FPU	   (1ull << 6) /* the second page */
 #define LUV_GROUP_DEADLINE (1ull << 7) /* tsc_deadline (LUV_VM_LAPIC) */
 #define LUV_GROUPS_ALL	   0xffull
+#define LUV_GROUP_RIP	   (1ull << 8) /* dirty only: rip and rflags; the interrupt shadow ends */
 
 enum luv_general { /* the instruction encoding's order */
 	LUV_RAX,
@@ -151,6 +152,7 @@ struct luv_exit_record {
 			uint64_t write;	      /* 1: a write */
 			uint64_t byte_count;  /* of bytes */
 			uint8_t bytes[16];    /* the instruction, as far as it could be read */
+			uint64_t flags;	      /* LUV_MMIO_ */
 		} mmio;
 		struct {
 			uint64_t vector;
@@ -194,6 +196,9 @@ _Static_assert(sizeof(struct luv_exit_record) == 128, "struct luv_exit_record");
 #define LUV_IO_IN     (1ull << 0)
 #define LUV_IO_STRING (1ull << 1)
 #define LUV_IO_REP    (1ull << 2)
+
+#define LUV_MMIO_CODE64	    (1ull << 0) /* the instruction is of 64-bit code */
+#define LUV_MMIO_DELIVERING (1ull << 1) /* the CPU was delivering an event: it is no access of the instruction's */
 
 #define LUV_APIC_EOI   0u /* of a vector that luv_lapic marks for broadcast */
 #define LUV_APIC_TIMER 1u

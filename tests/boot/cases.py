@@ -4,7 +4,7 @@
 import subprocess
 
 from boot import checks, install, life, options
-from boot.machine import TOOLS, Boot, Case, check, must_fail
+from boot.machine import TOOLS, Boot, Case, check, expect, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
 ESP_START = 4160 * 16 * 63 * 512
@@ -68,15 +68,37 @@ def write_multiboot2_disk(build, folder):
     write_disk(build, folder, menu.replace("multiboot /boot", "multiboot2 /boot"))
 
 
-def write_own_boot_disk(build, folder):
-    """The firmware starts luvalley.efi itself, which reads luvalley.conf."""
+def write_uefi_disk(build, folder, first, conf, conf_folder):
+    """The UEFI disk with another first program, and luvalley.conf."""
     subprocess.run([TOOLS / "disk", "--firmware", "uefi", "--luvalley", build / "luvalley.elf", "--tools",
                     build / "user", "--output", build / "dom0-uefi.img"], check=True)
-    disk, conf = folder / "disk.img", folder / "luvalley.conf"
+    disk, file = folder / "disk.img", folder / "luvalley.conf"
     subprocess.run(["cp", "--sparse=always", build / "dom0-uefi.img", disk], check=True)
-    conf.write_text("# what comes next\nnext=\\EFI\\luvalley\\dom0.efi # and no more\nnonsense=1\n")
-    for here, there in (build / "luvalley.efi", "BOOTX64.EFI"), (conf, "luvalley.conf"):
-        subprocess.run(["mcopy", "-o", "-i", f"{disk}@@{ESP_START}", here, f"::EFI/BOOT/{there}"], check=True)
+    file.write_text(conf)
+    for here, there in (build / first, "BOOT/BOOTX64.EFI"), (file, f"{conf_folder}/luvalley.conf"):
+        subprocess.run(["mcopy", "-o", "-i", f"{disk}@@{ESP_START}", here, f"::EFI/{there}"], check=True)
+
+
+def write_own_boot_disk(build, folder):
+    """The firmware starts luvalley.efi itself, which reads luvalley.conf."""
+    write_uefi_disk(build, folder, "luvalley.efi",
+                    "# what comes next\nnext=\\EFI\\luvalley\\dom0.efi # and no more\nnonsense=1\n", "BOOT")
+
+
+def write_state_disk(build, folder):
+    """tests/boot/uefi/state.c looks at the CPU before and behind luvalley.efi."""
+    write_uefi_disk(build, folder, "state.efi", "next=firmware\n", "luvalley")
+
+
+def write_locked_disk(build, folder):
+    """The same, with VT-x switched off as the firmware's setup does it."""
+    write_state_disk(build, folder)
+    subprocess.run(["mcopy", "-i", f"{folder / 'disk.img'}@@{ESP_START}", "/dev/null", "::locked"], check=True)
+
+
+@check("luvalley.efi says that the firmware disabled VT-x")
+def locked_off(trial):
+    expect("Intel VT-x (VMX) is disabled by the firmware" in trial.log("output.txt"), "it does not")
 
 
 second_refused = check("the first Luvalley started, the second did not")(checks.refuses_exactly_once)
@@ -99,9 +121,16 @@ CASES = [
          [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 1)])],
          at_end=END, seconds=1500, step_seconds=600),
     Case("VT-x, UEFI by GRUB's chainloader, 2 CPUs", {"firmware": "uefi", "smp": "2", **VMX},
-         [Boot(FULL_VMX + [checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.uefi_services, checks.cpu_replugged,
-                           checks.example])],
+         [Boot(EVERYWHERE + [checks.vmx_locked, checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.uefi_services,
+                             checks.cpu_replugged, checks.example, *AFTERWARDS])],
          at_end=END, seconds=900),
+    Case("VT-x, UEFI's state, 2 CPUs", {"firmware": "uefi", "smp": "2", "disk": "{folder}/disk.img", **VMX},
+         prepare=write_state_disk, tap=".", at_end=END, seconds=300),
+    Case("VT-x, UEFI's state, switched off and locked", {"firmware": "uefi", "smp": "1", "disk": "{folder}/disk.img", **VMX},
+         prepare=write_locked_disk, tap="state", at_end=[checks.powered_off, locked_off], seconds=300),
+    Case("VT-x, UEFI's state, x2APIC mode, 2 CPUs",
+         {"firmware": "uefi-x2apic", "smp": "2", "disk": "{folder}/disk.img", **VMX},
+         prepare=write_state_disk, tap=".", at_end=END, seconds=300),
     Case("VT-x, guests, 2 CPUs", {"smp": "2", **VMX, **DIRECT, "luvalley_options": "apic=direct"},
          [Boot([checks.guest_exits, checks.guest_misuse, checks.guest_restarts, checks.guest_state,
                 life.microcode_loaded, life.msrs_swept, checks.cpus_held])],
@@ -143,6 +172,10 @@ CASES = [
          {"firmware": "uefi-smm", "machine": "q35", "smp": "2", "luvalley_options": "apic=direct"},
          [Boot(FULL + [checks.uefi_services, checks.apic_mode("direct"), checks.rests, checks.example])],
          at_end=END, seconds=400),
+    Case("UEFI's state, pc, 2 CPUs", {"firmware": "uefi", "smp": "2", "disk": "{folder}/disk.img"},
+         prepare=write_state_disk, tap=".", at_end=END, seconds=60),
+    Case("UEFI's state, no AMD-V", {"firmware": "uefi", "smp": "2", "cpu": "svm-off", "disk": "{folder}/disk.img"},
+         prepare=write_state_disk, tap="state", at_end=[checks.powered_off], seconds=60),
     Case("UEFI, no AMD-V: the way back", {"firmware": "uefi", "smp": "2", "cpu": "svm-off"},
          [Boot([checks.runs_without])],
          at_end=[checks.powered_off, checks.said_by_application("cannot start: this CPU has no AMD-V (SVM)")]),

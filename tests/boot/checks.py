@@ -512,7 +512,7 @@ kvm_api = [
     kvm_tests("the KVM API: /dev/kvm, fds, memory", "'system: *' 'fd: *' 'memory: *' 'demand: *'"),
     kvm_tests("the KVM API: registers, MSRs, clocks", "'register: *' 'msr: *' 'clock: *'"),
     kvm_tests("the KVM API: exits, events, debugging, kicks", "'exit: *' 'event: *' 'debug: *' 'kick: *'"),
-    kvm_tests("the KVM API: interrupt controllers, several vCPUs", "'irqchip: *' 'lapic: *' 'route: *' 'smp: *'"),
+    kvm_tests("the KVM API: interrupt controllers, several vCPUs", "'irqchip: *' 'lapic: *' 'timer: *' 'route: *' 'smp: *'"),
 ]
 
 

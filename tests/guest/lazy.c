@@ -13,6 +13,7 @@
 
 #define PAGE	   4096u
 #define SIZE	   (2u << 20)
+#define NEAR_SLOT  100u /* pages */
 
 PAYLOAD(counter);
 
@@ -80,6 +81,9 @@ static void test_asked(int argument)
 	uint8_t *memory = lazy_machine(MORE + 5 * PAGE, 0), *page = memory + 5 * PAGE;
 
 	(void)argument;
+	/* The neighbours are there, and would do. */
+	madvise(memory, SIZE, MADV_NOHUGEPAGE);
+	memset(memory, 0, SIZE);
 	expect_asked(0, page);
 	pin(page, PAGE);
 	memset(page, 1, 4);
@@ -259,6 +263,37 @@ static void test_moved_before(int argument)
 	machine_destroy(&machine);
 }
 
+/*
+ * Small pages are mapped some at a time, with what is near. Wherever slot, memory and page tables begin: each leads to its own, none
+ * outside of the slot is there.
+ */
+static void test_near(int shift)
+{
+	uint8_t *memory = plain_pages(3 * NEAR_SLOT * PAGE);
+	const uint64_t gpa = MORE - NEAR_SLOT / 3 * PAGE;
+	const struct luv_slot slot = {1, 0, gpa, NEAR_SLOT * PAGE, (uintptr_t)memory + (unsigned)shift * PAGE};
+
+	madvise(memory, 3 * NEAR_SLOT * PAGE, MADV_NOHUGEPAGE);
+	pin(memory, 3 * NEAR_SLOT * PAGE);
+	for (unsigned i = 0; i < 3 * NEAR_SLOT; i++)
+		memcpy(memory + i * PAGE, &i, sizeof(i));
+	machine_create(&machine, 0);
+	EXPECT(luv_slot_set(machine.vm, &slot), 0);
+	machine_load(&machine, &counter, LONG);
+	machine.vcpu[0].page->general[LUV_RBX] = gpa;
+	for (unsigned i = 0; i < NEAR_SLOT; i++) {
+		unsigned page = i * 37 % NEAR_SLOT;
+
+		move_to(0, gpa + page * PAGE);
+		expect_turn(0, page + (unsigned)shift + 1);
+	}
+	move_to(0, gpa - PAGE);
+	machine_run(&machine, 0, LUV_RUN_MMIO);
+	move_to(0, gpa + NEAR_SLOT * PAGE);
+	machine_run(&machine, 0, LUV_RUN_MMIO);
+	machine_destroy(&machine);
+}
+
 const struct test lazy_tests[] = {
 	{.name = "lazy: what the guest touches is asked for", .run = test_asked},
 	{.name = "lazy: all pinned at once", .run = test_whole},
@@ -272,5 +307,8 @@ const struct test lazy_tests[] = {
 	{.name = "lazy: two vCPUs ask", .run = test_two_vcpus},
 	{.name = "lazy: two vCPUs ask, one is answered", .run = test_two_vcpus_one_answer},
 	{.name = "lazy: memory that moves before it is pinned", .run = test_moved_before},
+	{.name = "near: pages lead to their own", .run = test_near},
+	{.name = "near: pages lead to their own, 5 pages further", .run = test_near, .argument = 5},
+	{.name = "near: pages lead to their own, 16 pages further", .run = test_near, .argument = 16},
 	{0},
 };

@@ -364,6 +364,91 @@ static void test_mmio_fetch(int argument)
 	EXPECT(vm_regs(&vm, 0).rip, MMIO);
 }
 
+/* Hypervisors remember instructions: the second and third time must be as the first. */
+GUEST(
+    plain, 64,
+    "1: mov $0x1122334455667788, %rax; mov %al, (%rdi); mov %ax, 2(%rdi); mov %eax, 4(%rdi)\n"
+    "mov %rax, 8(%rdi); mov %ah, 1(%rdi); movb $0x7f, 3(%rdi); movw $-2, 2(%rdi)\n"
+    "movl $-3, 4(%rdi); movq $-4, 8(%rdi); mov %r14b, (%rdi); mov %sil, (%rdi)\n"
+    "mov %eax, -2(%rdi); mov $-8, %rcx; mov %eax, 32(%rdi, %rcx, 4); addr32 mov %eax, (%edi)\n"
+    "xchg %eax, (%rdi); jmp 1b");
+GUEST(
+    plain_loads, 64,
+    "1: mov $-1, %rbx; mov (%rdi), %bl; call 2f; mov 1(%rdi), %bx; call 2f\n"
+    "mov 2(%rdi), %ebx; call 2f; mov -1(%rdi), %rbx; call 2f; mov $-1, %rbx\n"
+    "movzbw (%rdi), %bx; call 2f; movzwl (%rdi), %ebx; call 2f; movzbq (%rdi), %rbx; call 2f\n"
+    "movsbl (%rdi), %ebx; call 2f; mov (%rdi), %bh; call 2f; jmp 1b\n"
+    "2: mov %rbx, %rax; out %eax, $0x10; shr $32, %rax; out %eax, $0x10; ret");
+
+static void expect_store(uint64_t address, unsigned size, uint64_t value)
+{
+	uint64_t seen = 0;
+
+	memcpy(&seen, vm_mmio(&vm, 0, address, size, true), size);
+	EXPECT(seen, value);
+}
+
+/* With RAM before the device: a write that begins there is partly its own. */
+static void test_stores_again(int argument)
+{
+	uint8_t *before = pages(PAGE);
+
+	(void)argument;
+	mmio_start(&plain, LONG);
+	EXPECT(vm_slot(&vm, 1, 0, MMIO - PAGE, PAGE, before), 0);
+	for (int i = 0; i < 3; i++) {
+		before[PAGE - 2] = before[PAGE - 1] = 0;
+		expect_store(MMIO, 1, 0x88);
+		expect_store(MMIO + 2, 2, 0x7788);
+		expect_store(MMIO + 4, 4, 0x55667788);
+		expect_store(MMIO + 8, 8, 0x1122334455667788);
+		expect_store(MMIO + 1, 1, 0x77);
+		expect_store(MMIO + 3, 1, 0x7f);
+		expect_store(MMIO + 2, 2, 0xfffe);
+		expect_store(MMIO + 4, 4, 0xfffffffd);
+		expect_store(MMIO + 8, 8, -4ull);
+		expect_store(MMIO, 1, 0);
+		expect_store(MMIO, 1, DATA & 0xff);
+		expect_store(MMIO, 2, 0x5566);
+		EXPECT(before[PAGE - 2], 0x88);
+		EXPECT(before[PAGE - 1], 0x77);
+		expect_store(MMIO, 4, 0x55667788);
+		expect_store(MMIO, 4, 0x55667788);
+		memcpy(vm_mmio(&vm, 0, MMIO, 4, false), "\1\2\3\4", 4);
+		expect_store(MMIO, 4, 0x55667788);
+	}
+}
+
+static void expect_load(uint64_t address, unsigned size, uint64_t value)
+{
+	uint64_t data = 0x8182838485868788;
+
+	memcpy(vm_mmio(&vm, 0, address, size, false), &data, size);
+	EXPECT(vm_out(&vm, 0, PORT), (uint32_t)value);
+	EXPECT(vm_out(&vm, 0, PORT), value >> 32);
+}
+
+static void test_loads_again(int argument)
+{
+	uint8_t *before = pages(PAGE);
+
+	(void)argument;
+	mmio_start(&plain_loads, LONG);
+	before[PAGE - 1] = 0x99;
+	EXPECT(vm_slot(&vm, 1, 0, MMIO - PAGE, PAGE, before), 0);
+	for (int i = 0; i < 3; i++) {
+		expect_load(MMIO, 1, 0xffffffffffffff88);
+		expect_load(MMIO + 1, 2, 0xffffffffffff8788);
+		expect_load(MMIO + 2, 4, 0x85868788);
+		expect_load(MMIO, 7, 0x8283848586878899);
+		expect_load(MMIO, 1, 0xffffffffffff0088);
+		expect_load(MMIO, 2, 0x8788);
+		expect_load(MMIO, 1, 0x88);
+		expect_load(MMIO, 1, 0xffffff88);
+		expect_load(MMIO, 1, 0xffff8888);
+	}
+}
+
 /* --- what else the page says, hypercalls, memory between two runs
  * ----------------------------- */
 
@@ -544,6 +629,8 @@ const struct test exit_tests[] = {
     TEST("exit: MMIO of 16 bytes", test_mmio_vector),
     TEST("exit: MMIO by LOCK CMPXCHG", test_mmio_locked),
     TEST("exit: code in MMIO space is an emulation error", test_mmio_fetch),
+    TEST("exit: MMIO stores, again and again", test_stores_again),
+    TEST("exit: MMIO loads, again and again", test_loads_again),
     TEST("exit: fields of kvm_run", test_page_fields),
     TEST("exit: registers, and fields of kvm_run, at each exit", test_registers),
     TEST("exit: an unknown hypercall returns to the guest", test_hypercall),

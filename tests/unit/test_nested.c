@@ -493,6 +493,44 @@ static void test_out_of_pages(void **state)
 }
 
 /* APM 2 5.3.3 to 5.3.5 and 15.25.5, bit by bit. */
+static u64 page_at(const struct nested *nested, u64 at)
+{
+	struct nested_leaf leaf;
+
+	nested_lookup(nested, gpa(at), &leaf);
+	return leaf.page.addr;
+}
+
+/* Of four pages around the third of a table: what is there stays, no frame maps nothing, and the table's begin is an end. */
+static void test_near(void **state)
+{
+	const u64 frames[6] = {0x11000, 0x12000, 0x13000, 0, 0x15000, 0x16000};
+	const u64 base = 4 * MIB;
+	struct nested nested;
+
+	(void)state;
+	assert_true(nested_init(&nested, &npt_format, &pages));
+	assert_true(nested_map(&nested, gpa(base), hpa(0xa000), PAGE_SIZE, NESTED_RWX, 6));
+	assert_true(nested_map(&nested, gpa(base + 4 * PAGE_SIZE), hpa(0xb000), PAGE_SIZE, NESTED_RWX, 6));
+	budget = 0;
+	nested_map_near(&nested, gpa(base + PAGE_SIZE), frames, 6, 2, NESTED_READ, 6);
+	assert_int_equal(page_at(&nested, base - PAGE_SIZE), 0);
+	assert_int_equal(page_at(&nested, base), 0xa000);
+	assert_int_equal(page_at(&nested, base + PAGE_SIZE), 0x13000);
+	assert_int_equal(page_at(&nested, base + 2 * PAGE_SIZE), 0);
+	assert_int_equal(page_at(&nested, base + 3 * PAGE_SIZE), 0x15000);
+	assert_int_equal(page_at(&nested, base + 4 * PAGE_SIZE), 0xb000);
+	assert_int_equal(page_at(&nested, base + 5 * PAGE_SIZE), 0);
+	nested_map_near(&nested, gpa(base + 511 * PAGE_SIZE), frames, 6, 0, NESTED_READ, 6);
+	assert_int_equal(page_at(&nested, base + 511 * PAGE_SIZE), 0x11000);
+	assert_int_equal(page_at(&nested, base + 5 * PAGE_SIZE), 0);
+	assert_int_equal(page_at(&nested, base + 512 * PAGE_SIZE), 0);
+	/* No table there. */
+	nested_map_near(&nested, gpa(GIB), frames, 6, 0, NESTED_READ, 6);
+	assert_int_equal(page_at(&nested, GIB), 0);
+	finish(&nested);
+}
+
 static void test_npt_entries(void **state)
 {
 	(void)state;
@@ -530,6 +568,7 @@ int main(void)
 	    cmocka_unit_test_setup(test_random_npt_2m, start),
 	    cmocka_unit_test_setup(test_random_typed, start),
 	    cmocka_unit_test_setup(test_out_of_pages, start),
+	    cmocka_unit_test_setup(test_near, start),
 	    cmocka_unit_test_setup(test_npt_entries, start),
 	};
 

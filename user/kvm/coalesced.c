@@ -18,11 +18,10 @@
 _Static_assert(sizeof(struct kvm_coalesced_mmio) == 24, "struct kvm_coalesced_mmio");
 
 struct coalesced {
-	/* Guards all of it; vCPUs write to the ring under it. */
+	/* Guards all of it, and vm->zones; vCPUs write to the ring under it. */
 	pthread_mutex_t lock;
 	struct kvm_coalesced_mmio_ring *ring; /* shared with the client, which owns `first` */
 	struct kvm_coalesced_mmio_zone zone[ZONES_MAX];
-	unsigned count; /* atomic, too: 0 is looked for without the lock */
 };
 
 static bool holds(const struct kvm_coalesced_mmio_zone *zone, uint64_t address, uint64_t size)
@@ -39,9 +38,9 @@ int coalesced_register(struct vm *vm, const struct kvm_coalesced_mmio_zone *zone
 	if (zone->pio > 1)
 		return -EINVAL;
 	pthread_mutex_lock(&c->lock);
-	if (c->count < ZONES_MAX) {
-		c->zone[c->count] = *zone;
-		__atomic_store_n(&c->count, c->count + 1, __ATOMIC_RELEASE);
+	if (vm->zones < ZONES_MAX) {
+		c->zone[vm->zones] = *zone;
+		__atomic_store_n(&vm->zones, vm->zones + 1, __ATOMIC_RELEASE);
 		result = 0;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -56,17 +55,19 @@ int coalesced_unregister(struct vm *vm, const struct kvm_coalesced_mmio_zone *zo
 	if (zone->pio > 1)
 		return -EINVAL;
 	pthread_mutex_lock(&c->lock);
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = 0; i < vm->zones; i++)
 		if (c->zone[i].pio != zone->pio || !holds(&c->zone[i], zone->addr, zone->size))
 			c->zone[kept++] = c->zone[i];
-	__atomic_store_n(&c->count, kept, __ATOMIC_RELEASE);
+	__atomic_store_n(&vm->zones, kept, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&c->lock);
 	return 0;
 }
 
-static bool in_a_zone(const struct coalesced *c, bool pio, uint64_t address, unsigned size)
+static bool in_a_zone(const struct vm *vm, bool pio, uint64_t address, unsigned size)
 {
-	for (unsigned i = 0; i < c->count; i++)
+	const struct coalesced *c = vm->coalesced;
+
+	for (unsigned i = 0; i < vm->zones; i++)
 		if (c->zone[i].pio == pio && holds(&c->zone[i], address, size))
 			return true;
 	return false;
@@ -93,12 +94,12 @@ bool coalesced_write(struct vm *vm, bool pio, uint64_t address, unsigned size, u
 	struct kvm_coalesced_mmio entry;
 	bool taken;
 
-	if (!__atomic_load_n(&c->count, __ATOMIC_ACQUIRE) || size > sizeof(entry.data))
+	if (!__atomic_load_n(&vm->zones, __ATOMIC_ACQUIRE) || size > sizeof(entry.data))
 		return false;
 	entry = (struct kvm_coalesced_mmio){.phys_addr = address, .len = size, .pio = pio};
 	memcpy(entry.data, &value, size);
 	pthread_mutex_lock(&c->lock);
-	taken = in_a_zone(c, pio, address, size) && append(c->ring, &entry);
+	taken = in_a_zone(vm, pio, address, size) && append(c->ring, &entry);
 	pthread_mutex_unlock(&c->lock);
 	return taken;
 }

@@ -175,6 +175,15 @@ void emulate_init(struct emulate *emulate, const struct emulate_setup *setup);
  */
 enum emulate_result emulate_mmio(struct emulate *emulate);
 
+/*
+ * The same, shorter, for an instruction that emulate_mmio has seen before: true: e->access is
+ * to be made, and emulate_plain_done is called before a write is, and behind a read, whose
+ * answer is in its data; unless RIP was moved meanwhile. Of registers GENERAL is enough. For
+ * 64-bit code.
+ */
+bool emulate_plain(struct emulate *emulate);
+void emulate_plain_done(struct emulate *emulate);
+
 /* After LUV_RUN_IO with LUV_IO_STRING, page->exit as it was. */
 enum emulate_result emulate_string_io(struct emulate *emulate);
 

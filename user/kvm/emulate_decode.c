@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "kvm/emulate_families.h"
 #include "kvm/emulate_memory.h"
 
 /* As the cache's key: code that may not use descriptors decodes some opcodes differently. */
@@ -145,6 +146,20 @@ static uint8_t string_segment(const ZydisDecodedInstruction *insn, unsigned mode
 	return LUV_DS;
 }
 
+/* A register, or an immediate, to memory; or memory to a register. */
+static bool is_plain(const struct emulate_insn *insn)
+{
+	const struct emulate_operand *to = &insn->operand[0], *from = &insn->operand[1];
+
+	if (insn->mode != 64 || insn->flags & EMULATE_LOCKED || insn->segment == LUV_FS ||
+	    insn->segment == LUV_GS)
+		return false;
+	if (insn->execute == execute_mov && to->kind == EMULATE_MEMORY)
+		return from->kind == EMULATE_GENERAL || from->kind == EMULATE_IMMEDIATE;
+	return (insn->execute == execute_mov || insn->execute == execute_movzx) &&
+	       to->kind == EMULATE_GENERAL && from->kind == EMULATE_MEMORY;
+}
+
 /* False: nothing of ours. */
 static bool convert(struct emulate_insn *to, const struct decoded *from)
 {
@@ -180,6 +195,8 @@ static bool convert(struct emulate_insn *to, const struct decoded *from)
 			return false;
 	if (insn->mnemonic == ZYDIS_MNEMONIC_XCHG && to->operand[0].kind == EMULATE_MEMORY)
 		to->flags |= EMULATE_LOCKED;
+	if (is_plain(to))
+		to->flags |= EMULATE_PLAIN;
 	return true;
 }
 
@@ -282,12 +299,28 @@ static bool decode_new(struct emulate *e, struct emulate_insn *entry, unsigned m
 	return true;
 }
 
+static unsigned cache_index(const struct emulate *e)
+{
+	uint64_t rip = e->setup.page->rip;
+
+	return (rip ^ rip >> 6) % EMULATE_CACHE_SIZE;
+}
+
+const struct emulate_insn *emulate_known(const struct emulate *e, const uint8_t *bytes,
+					 unsigned count)
+{
+	const struct emulate_insn *entry = &e->cache[cache_index(e)];
+	uint64_t words[2];
+
+	memcpy(words, bytes, sizeof(words));
+	return matches(entry, 64, words, count) ? entry : NULL;
+}
+
 bool emulate_decode(struct emulate *e, const uint8_t *from, unsigned count)
 {
 	const struct luv_vcpu_page *page = e->setup.page;
 	unsigned mode = has_descriptors(page) ? code_bits(page) : MODE_REAL;
-	struct emulate_insn *entry =
-	    &e->cache[(page->rip ^ page->rip >> 6) % EMULATE_CACHE_SIZE];
+	struct emulate_insn *entry = &e->cache[cache_index(e)];
 	uint8_t bytes[16] = {0};
 	uint64_t words[2];
 

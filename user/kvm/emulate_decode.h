@@ -28,4 +28,8 @@ const struct emulate_row *emulate_far_row(ZydisMnemonic mnemonic);
  */
 bool emulate_decode(struct emulate *e, const uint8_t *bytes, unsigned count);
 
+/* The same of 64-bit code, if it was decoded before; else NULL. Needs no register but RIP. */
+const struct emulate_insn *emulate_known(const struct emulate *e, const uint8_t *bytes,
+					 unsigned count);
+
 #endif

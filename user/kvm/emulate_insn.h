@@ -39,6 +39,8 @@ struct emulate_operand {
 #define EMULATE_VEX	(1u << 3)
 #define EMULATE_ONE_MEM (1u << 4) /* the memory operand is the only memory that it touches */
 
+#define EMULATE_PLAIN	(1u << 5) /* emulate_plain */
+
 #define EMULATE_NO_REG	0xffu
 #define EMULATE_RIP	16u /* as base */
 

@@ -90,6 +90,12 @@ static void *emulate_memory(void *context, uint64_t gpa, bool write)
 	return memory_page(((struct vcpu *)context)->vm, gpa, write);
 }
 
+static bool coalesced(struct vm *vm, bool pio, uint64_t address, unsigned size, uint64_t value)
+{
+	return __atomic_load_n(&vm->zones, __ATOMIC_ACQUIRE) &&
+	       coalesced_write(vm, pio, address, size, value);
+}
+
 static bool emulate_access_mmio(void *context, struct emulate_access *access)
 {
 	struct vcpu *vcpu = context;
@@ -104,9 +110,8 @@ static bool emulate_access_mmio(void *context, struct emulate_access *access)
 			memcpy(access->data, &value, sizeof(access->data));
 		return true;
 	}
-	return access->write &&
-	       (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
-		coalesced_write(vcpu->vm, false, access->gpa, access->size, value));
+	return access->write && (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
+				 coalesced(vcpu->vm, false, access->gpa, access->size, value));
 }
 
 /* True: one access to a port was answered here. */
@@ -115,7 +120,7 @@ static bool port(struct vm *vm, uint16_t number, unsigned size, bool write, uint
 	if (vm->mode == IRQCHIP_FULL && irqchip_pio(vm, number, size, write, value))
 		return true;
 	return write && (ioeventfd_pio(vm, number, size, *value) ||
-			 coalesced_write(vm, true, number, size, *value));
+			 coalesced(vm, true, number, size, *value));
 }
 
 /* All elements or none: the first says whose the port is. What then is not taken is dropped, as
@@ -191,7 +196,6 @@ static int give_mmio(struct vcpu *vcpu)
 	run->mmio.len = access->size;
 	run->mmio.is_write = access->write;
 	memcpy(run->mmio.data, access->data, sizeof(run->mmio.data));
-	vcpu->pending = PENDING_MMIO;
 	return to_client(vcpu, KVM_EXIT_MMIO);
 }
 
@@ -256,6 +260,7 @@ static int emulated(struct vcpu *vcpu, enum emulate_result result)
 			return 0;
 		return effect;
 	case EMULATE_MMIO:
+		vcpu->pending = PENDING_MMIO;
 		return give_mmio(vcpu);
 	case EMULATE_IO:
 		vcpu->pending = PENDING_IO_STRING;
@@ -302,6 +307,11 @@ int exit_complete(struct vcpu *vcpu)
 		if (!e->access.write)
 			memcpy(e->access.data, vcpu->run->mmio.data, sizeof(e->access.data));
 		return emulate(vcpu, emulate_resume);
+	case PENDING_PLAIN:
+		state_need(vcpu, LUV_GROUP_GENERAL);
+		memcpy(e->access.data, vcpu->run->mmio.data, sizeof(e->access.data));
+		emulate_plain_done(e);
+		return RUN_AGAIN;
 	case PENDING_IO_STRING:
 		if (e->io.in)
 			memcpy(e->io.data, data, (size_t)e->io.size * e->io.count);
@@ -333,12 +343,59 @@ static int io_exit(struct vcpu *vcpu)
 	return give_io(vcpu, number, size, in, 1, &value);
 }
 
+/* Slots change while the vCPUs are stopped: what is in none now is so until the next time. */
+static bool in_no_slot(struct vcpu *vcpu, uint64_t gpa)
+{
+	uint64_t stops = __atomic_load_n(&vcpu->vm->stops, __ATOMIC_ACQUIRE);
+	bool found;
+
+	if (vcpu->no_slot_stops == stops && vcpu->no_slot == gpa / LUV_PAGE_SIZE)
+		return true;
+	memory_lock(vcpu->vm);
+	found = memory_has(vcpu->vm, gpa, false);
+	memory_unlock(vcpu->vm);
+	if (found || __atomic_load_n(&vcpu->vm->stopped, __ATOMIC_SEQ_CST))
+		return false;
+	vcpu->no_slot = gpa / LUV_PAGE_SIZE;
+	vcpu->no_slot_stops = stops;
+	return true;
+}
+
+/* As emulate(), for what emulate_plain takes. */
+static bool plain_mmio(struct vcpu *vcpu, int *result)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+	struct emulate *e = vcpu->emulate;
+
+	if (exit->mmio.flags != LUV_MMIO_CODE64 || vcpu->debug.control ||
+	    !in_no_slot(vcpu, exit->mmio.gpa))
+		return false;
+	state_need(vcpu, LUV_GROUP_GENERAL);
+	if (!emulate_plain(e))
+		return false;
+	if (e->access.write)
+		emulate_plain_done(e);
+	vcpu->apic_exit = RUN_AGAIN;
+	if (!emulate_access_mmio(vcpu, &e->access)) {
+		vcpu->pending = e->access.write ? PENDING_NONE : PENDING_PLAIN;
+		*result = give_mmio(vcpu);
+		return true;
+	}
+	if (!e->access.write)
+		emulate_plain_done(e);
+	*result = vcpu->apic_exit;
+	vcpu->apic_exit = RUN_AGAIN;
+	return true;
+}
+
 static int mmio_exit(struct vcpu *vcpu)
 {
 	const struct luv_exit_record *exit = &vcpu->page->exit;
 	int result;
 
-	state_need(vcpu, LUV_GROUP_EVENTS);
+	vcpu->plain = plain_mmio(vcpu, &result);
+	if (vcpu->plain)
+		return result;
 	memory_lock(vcpu->vm);
 	if (memory_has(vcpu->vm, exit->mmio.gpa, exit->mmio.write)) {
 		memory_unlock(vcpu->vm);
@@ -347,7 +404,7 @@ static int mmio_exit(struct vcpu *vcpu)
 	}
 	/* The CPU pushed to a stack, or read a table, that is no memory: nobody can do that for
 	 * it. */
-	if (exit->reason == LUV_RUN_WALK || vcpu->page->events.pending & LUV_INJECT_VALID) {
+	if (exit->reason == LUV_RUN_WALK || exit->mmio.flags & LUV_MMIO_DELIVERING) {
 		memory_unlock(vcpu->vm);
 		return give_unknown(vcpu);
 	}

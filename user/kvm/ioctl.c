@@ -2,6 +2,7 @@
 #include "kvm/ioctl.h"
 
 #include <errno.h>
+#include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -43,6 +44,8 @@ int ioctl_table(const struct ioctl_entry *table, unsigned count, void *self, uin
 
 int ioctl_serve(struct object *object, uint32_t request, uintptr_t argument)
 {
+	if (request == KVM_RUN && object->kind == OBJECT_VCPU && object->forks == fds_forks())
+		return ioctl_run(object->self, argument);
 	/* KVM answers so when the VM is another process's. */
 	if (object->kind != OBJECT_SYSTEM && object->forks != fds_forks())
 		return -EIO;

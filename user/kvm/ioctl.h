@@ -41,5 +41,6 @@ int ioctl_table(const struct ioctl_entry *table, unsigned count, void *self, uin
 int ioctl_system(uint32_t request, uintptr_t argument);
 int ioctl_vm(struct vm *vm, uint32_t request, uintptr_t argument);
 int ioctl_vcpu(struct vcpu *vcpu, uint32_t request, uintptr_t argument);
+int ioctl_run(struct vcpu *vcpu, uintptr_t argument); /* KVM_RUN */
 
 #endif

@@ -292,15 +292,22 @@ static const struct ioctl_entry table[] = {
     {KVM_KVMCLOCK_CTRL, ARGUMENT_NUMBER, clock_ctrl},
 };
 
+int ioctl_run(struct vcpu *vcpu, uintptr_t argument)
+{
+	int result;
+
+	lock_take(&vcpu->lock);
+	result = argument ? -EINVAL : run_vcpu(vcpu);
+	lock_release(&vcpu->lock);
+	return result;
+}
+
 int ioctl_vcpu(struct vcpu *vcpu, uint32_t request, uintptr_t argument)
 {
 	int result;
 
 	lock_take(&vcpu->lock);
-	if (request == KVM_RUN)
-		result = argument ? -EINVAL : run_vcpu(vcpu);
-	else
-		result = ioctl_table(table, ENTRIES(table), vcpu, request, argument);
+	result = ioctl_table(table, ENTRIES(table), vcpu, request, argument);
 	lock_release(&vcpu->lock);
 	/* KVM's answer to what it does not know; VMs say ENOTTY. */
 	return result == -ENOTTY ? -EINVAL : result;

@@ -27,6 +27,7 @@ enum vcpu_pending {
 	PENDING_IO,	   /* KVM_EXIT_IO: the record's instruction */
 	PENDING_IO_STRING, /* KVM_EXIT_IO of INS or OUTS */
 	PENDING_MMIO,	   /* KVM_EXIT_MMIO: the instruction is being emulated */
+	PENDING_PLAIN,	   /* KVM_EXIT_MMIO: the read of emulate_plain */
 };
 
 struct vcpu {
@@ -51,8 +52,10 @@ struct vcpu {
 	struct vcpu_clock clock;      /* clock.h */
 
 	enum vcpu_pending pending;
-	struct emulate *emulate; /* i */
-	bool emulate_ready;	 /* emulate_init was called */
+	struct emulate *emulate;	 /* i */
+	bool emulate_ready;		 /* emulate_init was called */
+	bool plain;			 /* the last MMIO was for emulate_plain */
+	uint64_t no_slot, no_slot_stops; /* this page lies in no slot, as of vm->stops */
 	int apic_exit; /* what an access to the xAPIC page asks for, until the instruction is
 			  done */
 	struct msr_state *msrs; /* i: msr.h: MSRs that this library keeps */

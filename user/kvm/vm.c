@@ -75,6 +75,7 @@ int vm_create(struct vm **made)
 		return -ENOMEM;
 	vm->handle = vm->ring_descriptor = -1;
 	vm->references = 1;
+	vm->stops = 1;
 	vm->vcpu_limit = LUV_VCPUS_MAX;
 	vm->tsc_khz = system_tsc_khz();
 	pthread_mutex_init(&vm->lock, NULL);
@@ -150,6 +151,7 @@ void vm_stop(struct vm *vm)
 {
 	bool running = false;
 
+	__atomic_fetch_add(&vm->stops, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&vm->stopped, 1, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < LUV_VCPUS_MAX; i++) {
 		struct vcpu *vcpu = vm_vcpu(vm, i);

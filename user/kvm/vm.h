@@ -50,6 +50,7 @@ struct vm {
 	struct irqchip *irqchip;	  /* f, under l: NULL with IRQCHIP_NONE */
 	struct memory *memory;		  /* i: memory.h */
 	struct coalesced *coalesced;	  /* i: coalesced.h */
+	uint32_t zones;			  /* a: those of `coalesced`; 0: nobody need look */
 	struct eventfds *eventfds;	  /* i: eventfd.h */
 	struct clock *clock;		  /* i: clock.h */
 	uint32_t tsc_khz;		  /* i: the guest's TSC frequency */
@@ -62,6 +63,7 @@ struct vm {
 					     VM ends */
 	uint32_t references;		  /* a: descriptors of the VM and of its vCPUs */
 	uint32_t stopped; /* a, futex: how many callers of vm_stop hold the vCPUs out of RUN */
+	uint64_t stops;	  /* a: how often vm_stop was called, from 1 */
 	int ring_descriptor; /* i: the page of coalesced MMIO, for every vCPU's mapping */
 	struct kvm_coalesced_mmio_ring *ring; /* i: that page */
 	struct vm_tsc tsc;		      /* l */
