@@ -310,6 +310,15 @@ static u64 seen(u64 field, u64 shadow, u64 mask)
 	return (field & ~mask) | (shadow & mask);
 }
 
+static void load_near(struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	vcpu->control.cr3 = vmcs_read(GUEST_CR3);
+	vcpu->control.cr4 = seen(vmcs_read(GUEST_CR4), vmcs_read(CR4_SHADOW), x->cr4_mask);
+	vcpu->control.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15);
+}
+
 static void load_control(struct vcpu *vcpu)
 {
 	const struct vmx *x = vcpu->vendor;
@@ -378,6 +387,8 @@ static void vmx_load(struct vcpu *vcpu, u32 groups)
 	borrow(vcpu);
 	if (groups & VCPU_CONTROL)
 		load_control(vcpu);
+	else if (groups & VCPU_NEAR)
+		load_near(vcpu);
 	if (groups & VCPU_SEGMENTS)
 		load_segments(&vcpu->segments);
 	if (groups & VCPU_MSRS)
