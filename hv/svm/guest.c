@@ -103,7 +103,8 @@ static bool nmi_waits_for_iret(const struct vcpu *vcpu)
 {
 	const struct guest *guest = vcpu->guest;
 
-	return guest->nmi_pending && guest->nmi_blocked && guest->nmi_return == vcpu->rip;
+	return guest->nmi_blocked && guest->nmi_return == vcpu->rip &&
+	       (guest->nmi_pending || guest->request & LUV_REQUEST_NMI_WINDOW);
 }
 
 /* The step's TF is the guest's no longer: behind the IRET RFLAGS are what that popped. */
@@ -134,7 +135,7 @@ static NOINLINE void prepare_and_enter(struct vcpu *vcpu, struct vmcb *vmcb)
 	struct guest *guest = vcpu->guest;
 	u32 before = guest->tag_cpu;
 
-	/* The pending one is due behind the IRET (APM 2 15.21.5 asks for no exit there): a single step ends there. */
+	/* The pending one, or the window, is due behind the IRET (APM 2 15.21.5 asks for no exit there): a single step ends there. */
 	if (nmi_waits_for_iret(vcpu) && !(vmcb->rflags & RFLAGS_TF)) {
 		vmcb->rflags |= RFLAGS_TF;
 		guest->nmi_step = true;
@@ -149,7 +150,7 @@ static NOINLINE void prepare_and_enter(struct vcpu *vcpu, struct vmcb *vmcb)
 
 void svm_guest_enter(struct vcpu *vcpu, struct vmcb *vmcb)
 {
-	if (vcpu->guest->nmi_pending || vmcb->tlb_control != VMCB_TLB_KEEP || !tag_is_valid(vcpu))
+	if (vcpu->guest->nmi_blocked || vmcb->tlb_control != VMCB_TLB_KEEP || !tag_is_valid(vcpu))
 		prepare_and_enter(vcpu, vmcb);
 	else
 		enter(vcpu, vmcb);

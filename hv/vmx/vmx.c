@@ -581,6 +581,9 @@ static u32 hand_on(struct vcpu *vcpu)
 
 	if (vcpu->event || !pending)
 		return pending;
+	/* One that waits for STARTUP takes neither, and no entry that injects (SDM 3C 27.3.1.5). */
+	if (__atomic_load_n(&vcpu->cpu->state, __ATOMIC_RELAXED) == CPU_WAITING)
+		return __atomic_and_fetch(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	vcpu->event = EVENT_VALID | (mc ? EVENT_EXCEPTION | VECTOR_MC : EVENT_NMI | VECTOR_NMI);
 	return __atomic_and_fetch(&vcpu->cpu->pending, ~(u32)(mc ? CPU_PENDING_MC : CPU_PENDING_NMI),
 				  __ATOMIC_RELAXED);

@@ -158,6 +158,15 @@ def row_without_figure_has_a_reason():
 
 
 @test
+def more_vms_are_not_expected_on_vtx():
+    rows = {"out": 1.0, "out/8vm/1vcpu": 1.0}
+    result = report.result([{**column("luvalley"), "rows": rows}, column("luvalley-vmx", out=1.0)], FILES)
+    assert [row["missing"] for row in result["rows"] if row["name"].startswith("out/")] == [{}]
+    assert {"luvalley-vmx": "not measured"} in [row["missing"] for row in report.result(
+        [column("luvalley", out=1.0), column("luvalley-vmx", hlt=1.0)], FILES)["rows"]]
+
+
+@test
 def flatness_is_seen():
     rows = {"out": 100.0, "out/8vm/1vcpu": 101.9, "hlt": 100.0, "hlt/1vm/2vcpu": 100.0, "hlt/64vm/1vcpu": 102.1}
     result = report.result([{**column("luvalley"), "rows": rows}], FILES)

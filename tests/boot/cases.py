@@ -4,7 +4,7 @@
 import subprocess
 
 from boot import checks, install, life, options
-from boot.machine import TOOLS, Boot, Case, check, must_fail
+from boot.machine import TOOLS, Boot, Case, check, expect, must_fail
 
 PARTITION_START = 1 << 20  # tools/disk
 ESP_START = 4160 * 16 * 63 * 512
@@ -90,6 +90,17 @@ def write_state_disk(build, folder):
     write_uefi_disk(build, folder, "state.efi", "next=firmware\n", "luvalley")
 
 
+def write_locked_disk(build, folder):
+    """The same, with VT-x switched off as the firmware's setup does it."""
+    write_state_disk(build, folder)
+    subprocess.run(["mcopy", "-i", f"{folder / 'disk.img'}@@{ESP_START}", "/dev/null", "::locked"], check=True)
+
+
+@check("luvalley.efi says that the firmware disabled VT-x")
+def locked_off(trial):
+    expect("Intel VT-x (VMX) is disabled by the firmware" in trial.log("output.txt"), "it does not")
+
+
 second_refused = check("the first Luvalley started, the second did not")(checks.refuses_exactly_once)
 
 # kernel_irqchip= and the number of vCPUs.
@@ -110,11 +121,13 @@ CASES = [
          [Boot([*checks.kvm_api, checks.kvm_loop, checks.qemu_boots("pc", "on", 1)])],
          at_end=END, seconds=1500, step_seconds=600),
     Case("VT-x, UEFI by GRUB's chainloader, 2 CPUs", {"firmware": "uefi", "smp": "2", **VMX},
-         [Boot(FULL_VMX + [checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.uefi_services, checks.cpu_replugged,
-                           checks.example])],
+         [Boot(EVERYWHERE + [checks.vmx_locked, checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.uefi_services,
+                             checks.cpu_replugged, checks.example, *AFTERWARDS])],
          at_end=END, seconds=900),
     Case("VT-x, UEFI's state, 2 CPUs", {"firmware": "uefi", "smp": "2", "disk": "{folder}/disk.img", **VMX},
          prepare=write_state_disk, tap=".", at_end=END, seconds=300),
+    Case("VT-x, UEFI's state, switched off and locked", {"firmware": "uefi", "smp": "1", "disk": "{folder}/disk.img", **VMX},
+         prepare=write_locked_disk, tap="state", at_end=[checks.powered_off, locked_off], seconds=300),
     Case("VT-x, UEFI's state, x2APIC mode, 2 CPUs",
          {"firmware": "uefi-x2apic", "smp": "2", "disk": "{folder}/disk.img", **VMX},
          prepare=write_state_disk, tap=".", at_end=END, seconds=300),

@@ -113,6 +113,28 @@ static void test_client_first(int argument)
 		EXPECT(*word(i * HUGE), i == 3 ? 6 : 1);
 }
 
+/* All but a page was there before there was a slot. */
+static void test_before_slot(int argument)
+{
+	(void)argument;
+	memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(memory != MAP_FAILED, "no memory");
+	madvise(memory, SIZE, MADV_NOHUGEPAGE);
+	memset(memory, 0, 5 * HUGE);
+	memset(memory + 5 * HUGE + PAGE, 0, SIZE - 5 * HUGE - PAGE);
+	vm_create(&vm);
+	*word(3 * HUGE) = 4;
+	EXPECT(vm_slot(&vm, 1, 0, PLACE, SIZE, memory), 0);
+	*word(3 * HUGE) += 1;
+	EXPECT(sweep_once(0, SIZE / HUGE, HUGE), 1);
+	for (unsigned i = 0; i < SIZE / HUGE; i++)
+		EXPECT(*word(i * HUGE), i == 3 ? 6 : 1);
+	EXPECT(madvise(memory + 4 * HUGE, 3 * HUGE, MADV_DONTNEED), 0);
+	EXPECT(sweep_once(0, SIZE / HUGE, HUGE), 2);
+	for (unsigned i = 0; i < SIZE / HUGE; i++)
+		EXPECT(*word(i * HUGE), i == 3 ? 7 : i >= 4 && i < 7 ? 1 : 2);
+}
+
 static void expect_coherent(uint64_t offset)
 {
 	*word(offset) = 40;
@@ -342,6 +364,7 @@ static void test_kill(int argument)
 const struct test demand_tests[] = {
     TEST("demand: what nobody touches is not taken", test_taken),
     TEST("demand: touched by the client first", test_client_first),
+    TEST("demand: there before the slot", test_before_slot),
     TEST("demand: discarded memory", test_discard),
     TEST("demand: unmapped memory", test_unmap),
     TEST("demand: holes in a file", test_file),

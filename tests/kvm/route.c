@@ -25,6 +25,12 @@ GUEST(notify, 64,
       "$0x500, %dx\n"
       "out %ax, %dx; out %al, %dx; mov $3, %eax; out %ax, %dx; hlt");
 GUEST(notify_loop, 64, "1: movl $1, (%rdi); out %al, $0x10; jmp 1b");
+GUEST(notify_each, 64,
+      "1: movb $1, (%rdi); movw $1, (%rdi); movl $1, (%rdi); movl $2, (%rdi); movl $3, (%rdi)\n"
+      "movb $2, 1(%rdi); movq $1, 8(%rdi); movl $1, 8(%rdi); movb $1, 8(%rdi); movl $1, "
+      "12(%rdi)\n"
+      "mov $1, %eax; mov $0x500, %dx; out %al, %dx; out %ax, %dx; out %eax, %dx; mov $2, %al\n"
+      "out %al, %dx; inc %edx; out %al, %dx; jmp 1b");
 GUEST(extint, 64, APIC_ENABLE "movl $0x700, 0x350(%r15); sti; nop; 1: out %al, $0x10; jmp 1b");
 GUEST(chips, 64,
       "mov $0xfec00000, %eax; mov (%rax), %eax; out %eax, $0x10; in $0x21, %al; out %al, "
@@ -308,6 +314,47 @@ static void test_ioeventfd(int argument)
 	CHECK(!signalled(port, 0) && !signalled(any, 0), "more was seen than was written");
 }
 
+static unsigned count_of(int fd)
+{
+	uint64_t count = 0;
+
+	return read(fd, &count, sizeof(count)) == sizeof(count) ? (unsigned)count : 0;
+}
+
+/* One address, several events: size and data say which. What overlaps it is another address. */
+static void test_ioeventfds_together(int argument)
+{
+	const uint32_t match = KVM_IOEVENTFD_FLAG_DATAMATCH, pio = KVM_IOEVENTFD_FLAG_PIO;
+	int fd[7];
+
+	(void)argument;
+	for (int i = 0; i < 7; i++)
+		fd[i] = MUST(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	vm_create(&vm);
+	REQUIRE(&vm, KVM_CAP_IOEVENTFD_ANY_LENGTH);
+	EXPECT(ioeventfd(fd[0], MMIO, 1, 0, 0), 0);
+	EXPECT(ioeventfd(fd[1], MMIO, 4, 1, match), 0);
+	EXPECT(ioeventfd(fd[2], MMIO, 4, 2, match), 0);
+	EXPECT(ioeventfd(fd[3], MMIO, 4, 0, 0), EEXIST);
+	EXPECT(ioeventfd(fd[3], MMIO, 0, 0, 0), EEXIST);
+	EXPECT(ioeventfd(fd[3], MMIO + 8, 0, 0, 0), 0);
+	EXPECT(ioeventfd(fd[4], MMIO + 8, 4, 1, match), EEXIST);
+	EXPECT(ioeventfd(fd[4], 0x500, 1, 1, pio | match), 0);
+	EXPECT(ioeventfd(fd[5], 0x500, 1, 2, pio | match), 0);
+	EXPECT(ioeventfd(fd[6], 0x500, 4, 0, pio), 0);
+	load(&notify_each);
+	for (int i = 0; i < 3; i++) {
+		vm_mmio(&vm, 0, MMIO, 2, true);
+		vm_mmio(&vm, 0, MMIO, 4, true); /* 3 */
+		vm_mmio(&vm, 0, MMIO + 1, 1, true);
+		vm_mmio(&vm, 0, MMIO + 12, 4, true);
+		EXPECT(vm_out(&vm, 0, 0x500), 1); /* 2 bytes */
+		EXPECT(vm_out(&vm, 0, 0x501), 2);
+		for (int event = 0; event < 7; event++)
+			EXPECT(count_of(fd[event]), event == 3 ? 3 : 1);
+	}
+}
+
 static void test_ioeventfd_any_length(int argument)
 {
 	int fd = MUST(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -459,6 +506,7 @@ const struct test route_tests[] = {
     TEST("route: irqfds that cannot be", test_bad_irqfds),
     TEST("route: irqfd with resampling", test_resample),
     TEST("route: ioeventfd", test_ioeventfd),
+    TEST("route: ioeventfds at one address", test_ioeventfds_together),
     TEST("route: ioeventfd of any length", test_ioeventfd_any_length),
     TEST("route: ioeventfds that cannot be", test_bad_ioeventfds),
     TEST("route: split, enabling", test_split_enable),

@@ -23,13 +23,13 @@
 	"cmpq $1, (%rsi); jne 4f; cmp %r12, 8(%rsi); jb 4f; dec %ebp; jnz 1b\n" \
 	"out %al, $0x10; 4: out %al, $0x11"
 
-GUEST(spins, 64, ARM(100, 4000000) "2: cmpq $0, (%rsi); jz 2b\n" JUDGE);
+GUEST(spins, 64, ARM(30, 4000000) "2: cmpq $0, (%rsi); jz 2b\n" JUDGE);
 /* STI and HLT are no unit where the hypervisor's CPU drops the shadow: the handler returns to
  * R13. */
-GUEST(halts, 64, "lea 3f(%rip), %r13\n" ARM(100, 4000000) "2: hlt; jmp 2b\n" JUDGE);
+GUEST(halts, 64, "lea 3f(%rip), %r13\n" ARM(30, 4000000) "2: hlt; jmp 2b\n" JUDGE);
 /* First far away, then where it counts. */
 GUEST(moves, 64,
-      CHOOSE(20, 10000000) "add $20, %edx; wrmsr; sub $20, %edx; wrmsr\n"
+      CHOOSE(10, 10000000) "add $20, %edx; wrmsr; sub $20, %edx; wrmsr\n"
 			   "2: cmpq $0, (%rsi); jz 2b\n" JUDGE);
 /* Taken back in time, it does not come. */
 GUEST(stops, 64,

@@ -240,28 +240,27 @@ static bool all_there(const unsigned char *pages, size_t number)
 	return true;
 }
 
-/* Pins of at most LOOK_SIZE what is there already: it takes no more memory, and nobody has to
- * ask for it later. */
-static int keep_present(struct range look, const char **why)
+/* Looks at LOOK_SIZE at most; *found is what was found to be there, up to `look` and in it, and
+ * is not pinned yet. */
+static int keep_present(struct range look, struct range *found, const char **why)
 {
 	unsigned char pages[LOOK_SIZE / PAGE_SIZE];
-	struct range found = {look.begin, look.begin};
+	bool mapped = mincore((void *)look.begin, look.end - look.begin, pages) == 0;
 	int result = 0;
 
-	if (mincore((void *)look.begin, look.end - look.begin, pages) < 0)
-		return 0; /* not all of it is mapped */
 	for (uintptr_t at = look.begin, next; at < look.end && result == 0; at = next) {
 		next = (at | (PIECE_SIZE - 1)) + 1;
 		next = next < look.end ? next : look.end;
-		if (all_there(pages + (at - look.begin) / PAGE_SIZE, (next - at) / PAGE_SIZE)) {
-			found.end = next;
+		if (mapped &&
+		    all_there(pages + (at - look.begin) / PAGE_SIZE, (next - at) / PAGE_SIZE)) {
+			found->end = next;
 			continue;
 		}
-		if (found.end > found.begin)
-			result = keep(found, why);
-		found = (struct range){next, next};
+		if (found->end > found->begin)
+			result = keep(*found, why);
+		*found = (struct range){next, next};
 	}
-	return result == 0 && found.end > found.begin ? keep(found, why) : result;
+	return result;
 }
 
 static void drop(struct range dropped)
@@ -276,10 +275,14 @@ static void drop(struct range dropped)
 	}
 }
 
-/* The first piece is pinned at once: what cannot be pinned is refused when the slot is set, not
- * when it is used. */
+/*
+ * The first piece is pinned at once: what cannot be pinned is refused when the slot is set, not
+ * when it is used. What is there already is, too: it takes no more memory, and nobody has to
+ * ask for it later.
+ */
 static int ready_area(struct range gap, const char **why)
 {
+	struct range found = {gap.begin, gap.begin};
 	uintptr_t begin = gap.begin, end = gap.end;
 	int result = luv_pin_allowed(gap.end - gap.begin, why);
 
@@ -289,8 +292,10 @@ static int ready_area(struct range gap, const char **why)
 	for (uintptr_t at = gap.begin, next; at < gap.end && result == 0; at = next) {
 		next = (at | (LOOK_SIZE - 1)) + 1;
 		next = next < gap.end ? next : gap.end;
-		result = keep_present((struct range){at, next}, why);
+		result = keep_present((struct range){at, next}, &found, why);
 	}
+	if (result == 0 && found.end > found.begin)
+		result = keep(found, why);
 	if (result < 0)
 		drop(gap);
 	return result;

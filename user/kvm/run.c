@@ -77,7 +77,9 @@ static void take_cr8(struct vcpu *vcpu)
 
 static void before_run(struct vcpu *vcpu)
 {
-	extint_before_run(vcpu);
+	if (vcpu->vm->mode == IRQCHIP_FULL || vcpu->run->request_interrupt_window ||
+	    vcpu->page->request & LUV_REQUEST_INTERRUPT_WINDOW)
+		extint_before_run(vcpu);
 	if (vcpu->clock.msr)
 		clock_update(vcpu);
 	vcpu->page->wanted = vcpu->plain ? LUV_WANTED_MMIO(LUV_GROUP_GENERAL) : WANTED;

@@ -19,8 +19,7 @@ static struct {
 	int flags;	   /* a: whether the client said SA_SIGINFO */
 } handlers[NSIG];
 
-/* The wrapper reads it, so it must never have to be made first. */
-static __thread struct vcpu *running __attribute__((tls_model("initial-exec")));
+__thread struct vcpu *signals_running __attribute__((tls_model("initial-exec")));
 static __thread sigset_t mask_before __attribute__((tls_model("initial-exec")));
 static __thread uint64_t postponed __attribute__((tls_model("initial-exec"))); /* bit n - 1 */
 
@@ -35,7 +34,7 @@ static bool only_ends_run(const struct vcpu *vcpu, int number)
 
 static void wrapper(int number, siginfo_t *info, void *context)
 {
-	struct vcpu *vcpu = running;
+	struct vcpu *vcpu = signals_running;
 
 	if (vcpu) {
 		__atomic_fetch_or(&vcpu->page->signal, SIGNAL_HANDLER, __ATOMIC_SEQ_CST);
@@ -48,27 +47,20 @@ static void wrapper(int number, siginfo_t *info, void *context)
 	__atomic_load_n(&handlers[number].function, __ATOMIC_ACQUIRE)(number, info, context);
 }
 
-void signals_enter(struct vcpu *vcpu)
+void signals_unmask(struct vcpu *vcpu)
 {
 	sigset_t mask;
 
-	if (!vcpu->has_sigmask) {
-		running = vcpu;
-		return;
-	}
 	/* The kernel's signal sets are the first 8 bytes of the C library's. */
 	sigemptyset(&mask);
 	memcpy(&mask, &vcpu->sigmask, sizeof(vcpu->sigmask));
 	pthread_sigmask(SIG_SETMASK, NULL, &mask_before);
-	running = vcpu;
+	signals_running = vcpu;
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
-void signals_leave(struct vcpu *vcpu)
+void signals_mask(void)
 {
-	running = NULL;
-	if (!vcpu->has_sigmask)
-		return;
 	pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 	for (; postponed; postponed &= postponed - 1)
 		(void)pthread_kill(pthread_self(), __builtin_ctzll(postponed) + 1);

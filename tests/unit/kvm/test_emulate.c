@@ -110,6 +110,64 @@ static void test_read_asked(void **state)
 	assert_int_equal(guest.page.rip, HOME + 2);
 }
 
+/* The second time; false: emulate_plain leaves it to emulate_mmio. */
+static bool again(uint64_t gpa, bool write, const char *bytes, unsigned count)
+{
+	guest.page.rip = HOME;
+	(void)guest_finish(&guest, run(gpa, write, bytes, count));
+	guest.page.rip = HOME;
+	guest.page.dirty = 0;
+	guest_exit(&guest, gpa, write, bytes, count);
+	return emulate_plain(&guest.emulate);
+}
+
+#define AGAIN(gpa, write, bytes) again(gpa, write, bytes, sizeof(bytes) - 1)
+
+static void test_plain(void **state)
+{
+	const struct emulate_access *access = &guest.emulate.access;
+
+	(void)state;
+	begin(GUEST_CODE64);
+	*reg(LUV_RBX) = DEVICE + 8;
+	*reg(LUV_RCX) = 0x1122334455667788;
+	assert_true(AGAIN(DEVICE + 8, true, "\x66\x89\x0b")); /* mov [rbx], cx */
+	assert_true(access->write && access->size == 2 && access->gpa == DEVICE + 8);
+	assert_memory_equal(access->data, "\x88\x77", 2);
+	emulate_plain_done(&guest.emulate);
+	assert_int_equal(guest.page.rip, HOME + 3);
+	assert_int_equal(guest.page.dirty, LUV_GROUP_RIP);
+
+	assert_true(AGAIN(DEVICE + 8, false, "\x8b\x0b")); /* mov ecx, [rbx] */
+	*reg(LUV_RCX) = ~0ull;
+	memcpy(guest.emulate.access.data, "\1\2\3\x84\5\6\7\x8", 8);
+	emulate_plain_done(&guest.emulate);
+	assert_int_equal(*reg(LUV_RCX), 0x84030201);
+	assert_int_equal(guest.page.dirty, LUV_GROUP_RIP | LUV_GROUP_GENERAL);
+}
+
+static void test_not_plain(void **state)
+{
+	(void)state;
+	begin(GUEST_CODE64);
+	*reg(LUV_RBX) = DEVICE + 8;
+	assert_false(AGAIN(DEVICE + 8, true, "\x88\x2b"));     /* mov [rbx], ch */
+	assert_false(AGAIN(DEVICE + 8, true, "\x64\x89\x0b")); /* mov fs:[rbx], ecx */
+	assert_false(AGAIN(DEVICE + 8, true, "\x87\x0b"));     /* xchg [rbx], ecx */
+	assert_false(AGAIN(DEVICE + 8, true, "\x01\x0b"));     /* add [rbx], ecx */
+	*reg(LUV_RBX) = DEVICE + 0xffe;
+	assert_false(AGAIN(DEVICE + 0xffe, true, "\x89\x0b"));	/* in two pages */
+	assert_false(AGAIN(DEVICE + 0x1000, true, "\x89\x0b")); /* began in the page before */
+	*reg(LUV_RBX) = DEVICE;
+	assert_true(AGAIN(DEVICE, true, "\x89\x0b"));
+	guest.page.rflags |= RFLAGS_TF;
+	assert_false(emulate_plain(&guest.emulate));
+	guest.page.rflags &= ~RFLAGS_TF;
+	guest.page.rip++; /* moved while the access was made */
+	emulate_plain_done(&guest.emulate);
+	assert_int_equal(guest.page.dirty, 0);
+}
+
 /* Each access once, however often the instruction is executed for it. */
 static void test_read_modify_write(void **state)
 {
@@ -1110,6 +1168,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_write_asked),
 	    cmocka_unit_test(test_read_asked),
+	    cmocka_unit_test(test_plain),
+	    cmocka_unit_test(test_not_plain),
 	    cmocka_unit_test(test_read_modify_write),
 	    cmocka_unit_test(test_pieces),
 	    cmocka_unit_test(test_moved_away),
