@@ -177,12 +177,22 @@ static bool has_length(u32 reason)
 	return (reason >= REASON_CPUID && reason <= REASON_MONITOR) || reason >= REASON_INVEPT;
 }
 
+/* The frequent ones of those that have none (SDM 3C 28.2.1). */
+static bool has_qualification(u32 reason)
+{
+	const u64 without = BIT(REASON_INTERRUPT) | BIT(REASON_INTERRUPT_WINDOW) | BIT(REASON_CPUID) |
+			    BIT(REASON_HLT) | BIT(REASON_VMCALL) | BIT(REASON_RDMSR) |
+			    BIT(REASON_WRMSR) | BIT(REASON_TIMER);
+
+	return reason >= 64 || !(without & BIT(reason));
+}
+
 void vmx_decode(struct vcpu *vcpu, u32 reason)
 {
 	struct vcpu_exit *exit = &vcpu->exit;
 
 	exit->code = reason;
-	exit->info = vmcs_read(EXIT_QUALIFICATION);
+	exit->info = has_qualification(reason) ? vmcs_read(EXIT_QUALIFICATION) : 0;
 	exit->length = has_length(reason) ? (u8)vmcs_read(EXIT_INSTRUCTION_LENGTH) : 0;
 	switch (reason) {
 	case REASON_EXCEPTION_OR_NMI:
