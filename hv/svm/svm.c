@@ -218,7 +218,7 @@ static void svm_load(struct vcpu *vcpu, u32 groups)
 {
 	struct vmcb *vmcb = vcpu->vendor;
 
-	if (groups & VCPU_CONTROL)
+	if (groups & (VCPU_CONTROL | VCPU_NEAR))
 		load_control(vcpu, vmcb);
 	if (groups & VCPU_SEGMENTS)
 		load_segments(vcpu, vmcb);

@@ -7,8 +7,8 @@
 
 void vcpu_load(struct vcpu *vcpu, u32 groups)
 {
-	if (groups & (VCPU_CONTROL | VCPU_NEAR))
-		groups |= VCPU_CONTROL | VCPU_NEAR;
+	if (groups & VCPU_CONTROL)
+		groups |= VCPU_NEAR;
 	vcpu->ops->load(vcpu, groups);
 	vcpu->valid |= groups;
 }

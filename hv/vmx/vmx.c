@@ -266,18 +266,26 @@ void vmx_give_back(const struct vcpu *vcpu)
 		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
 }
 
-static void switch_in(struct vcpu *vcpu)
+/* Writes are slow, and some have nothing to change. `now` has what is in the registers; NULL: nobody knows. */
+static void switch_in(struct vcpu *vcpu, const struct vmx *now)
 {
 	const struct vmx *x = vcpu->vendor;
 
 	vmcs_use(x->vmcs);
-	write_cr2(x->cr2);
-	write_dr6(x->dr6);
-	wrmsr(MSR_STAR, x->star);
-	wrmsr(MSR_LSTAR, x->lstar);
-	wrmsr(MSR_CSTAR, x->cstar);
-	wrmsr(MSR_SFMASK, x->sfmask);
-	wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
+	if (!now || now->cr2 != x->cr2)
+		write_cr2(x->cr2);
+	if (!now || now->dr6 != x->dr6)
+		write_dr6(x->dr6);
+	if (!now || now->star != x->star)
+		wrmsr(MSR_STAR, x->star);
+	if (!now || now->lstar != x->lstar)
+		wrmsr(MSR_LSTAR, x->lstar);
+	if (!now || now->cstar != x->cstar)
+		wrmsr(MSR_CSTAR, x->cstar);
+	if (!now || now->sfmask != x->sfmask)
+		wrmsr(MSR_SFMASK, x->sfmask);
+	if (!now || now->kernel_gs_base != x->kernel_gs_base)
+		wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
 	vcpu->active = true;
 }
 
@@ -301,7 +309,7 @@ static void vmx_switch_worlds(struct vcpu *from, struct vcpu *to)
 {
 	if (from)
 		switch_out(from);
-	switch_in(to);
+	switch_in(to, from ? from->vendor : NULL);
 }
 
 /* --- registers ------------------------------------------------------------------------------ */
@@ -326,6 +334,15 @@ static void load_control(struct vcpu *vcpu)
 		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
 		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
 	};
+}
+
+/* What nearly every call asks for; CR8 is there already. */
+static void load_near(struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	vcpu->control.cr3 = vmcs_read(GUEST_CR3);
+	vcpu->control.cr4 = seen(vmcs_read(GUEST_CR4), vmcs_read(CR4_SHADOW), x->cr4_mask);
 }
 
 /* The four fields of a segment lie equally far from those of ES. */
@@ -379,6 +396,8 @@ static void vmx_load(struct vcpu *vcpu, u32 groups)
 	borrow(vcpu);
 	if (groups & VCPU_CONTROL)
 		load_control(vcpu);
+	else if (groups & VCPU_NEAR)
+		load_near(vcpu);
 	if (groups & VCPU_SEGMENTS)
 		load_segments(&vcpu->segments);
 	if (groups & VCPU_MSRS)
@@ -446,12 +465,8 @@ static void store_control(struct vcpu *vcpu)
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
 	vmcs_write(GUEST_DR7, c->dr7);
 	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
-	x->cr2 = c->cr2;
-	x->dr6 = c->dr6;
-	if (vcpu->active) {
-		write_cr2(c->cr2);
-		write_dr6(c->dr6);
-	}
+	write_cr2(x->cr2 = c->cr2);
+	write_dr6(x->dr6 = c->dr6);
 }
 
 /* A code or data segment is accessed, and a TSS busy, when a CPU holds it; clients may forget that. */
@@ -488,18 +503,11 @@ static void store_msrs(const struct vcpu *vcpu)
 	const struct vcpu_msrs *m = &vcpu->msrs;
 	struct vmx *x = vcpu->vendor;
 
-	x->star = m->star;
-	x->lstar = m->lstar;
-	x->cstar = m->cstar;
-	x->sfmask = m->sfmask;
-	x->kernel_gs_base = m->kernel_gs_base;
-	if (vcpu->active) {
-		wrmsr(MSR_STAR, m->star);
-		wrmsr(MSR_LSTAR, m->lstar);
-		wrmsr(MSR_CSTAR, m->cstar);
-		wrmsr(MSR_SFMASK, m->sfmask);
-		wrmsr(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
-	}
+	wrmsr(MSR_STAR, x->star = m->star);
+	wrmsr(MSR_LSTAR, x->lstar = m->lstar);
+	wrmsr(MSR_CSTAR, x->cstar = m->cstar);
+	wrmsr(MSR_SFMASK, x->sfmask = m->sfmask);
+	wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base = m->kernel_gs_base);
 	vmcs_write(GUEST_SYSENTER_CS, m->sysenter_cs);
 	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
 	vmcs_write(GUEST_SYSENTER_EIP, m->sysenter_eip);
@@ -511,7 +519,9 @@ static void vmx_store(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
 
-	borrow(vcpu);
+	/* Not before it is switched in: that spares a change of the current VMCS. */
+	if (!vcpu->active)
+		return;
 	if (vcpu->dirty & VCPU_CONTROL)
 		store_control(vcpu);
 	if (vcpu->dirty & VCPU_SEGMENTS)
@@ -523,7 +533,6 @@ static void vmx_store(struct vcpu *vcpu)
 	if (vcpu->dirty & VCPU_SEGMENTS)
 		x->unchecked = true;
 	vcpu->dirty = 0;
-	vmx_give_back(vcpu);
 }
 
 static u64 vmx_debugctl(struct vcpu *vcpu)
