@@ -105,5 +105,5 @@ void apic_reset(void)
 		apic_write(APIC_LDR, 0);
 		apic_write(APIC_DFR, APIC_DFR_FLAT);
 	}
-	apic_write(APIC_SVR, 0xff);
+	apic_write(APIC_SVR, APIC_SVR_RESET);
 }

@@ -12,6 +12,7 @@
 #define APIC_LDR      0x0d0u
 #define APIC_DFR      0x0e0u
 #define APIC_SVR      0x0f0u
+#define APIC_SVR_RESET 0xffu /* switched off */
 #define APIC_ISR(n)   (0x100u + 0x10u * (n))
 #define APIC_ICR_LOW  0x300u
 #define APIC_ICR_HIGH 0x310u

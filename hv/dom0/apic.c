@@ -371,6 +371,7 @@ void dom0_apic_init_exit(struct vcpu *vcpu)
 	__atomic_store_n(&cpu->init, false, __ATOMIC_RELEASE);
 	/* At once: a STARTUP that meets root mode is lost, and systems send theirs within microseconds. The rest is for then. */
 	if (waits_for_startup(cpu)) {
+		apic_write(APIC_SVR, APIC_SVR_RESET);
 		vcpu->ops->park(vcpu);
 		return;
 	}

@@ -9,6 +9,7 @@
 #ifndef EXIT_ACCESS_H
 #define EXIT_ACCESS_H
 
+#include "cpu/x86.h"
 #include "vm/vcpu.h"
 
 /*
@@ -76,7 +77,7 @@ static inline const u8 *code_known(const struct vcpu *vcpu, u64 at, u64 size)
 		return NULL;
 	if (entry[4].at && (!code_entry_is(&entry[4]) || (entry[5].at && !code_entry_is(&entry[5]))))
 		return NULL;
-	return known->code + offset;
+	return known->code + index_nospec(offset, PAGE_SIZE);
 }
 
 #endif

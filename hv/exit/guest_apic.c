@@ -112,7 +112,7 @@ u64 guest_apic_send(struct vm *vm, const struct icr *icr, u32 sender)
 		return 0;
 	/* A vCPU's index is its APIC's ID. */
 	if (icr->shorthand == ICR_DESTINATION && !icr->logical && icr->destination < end) {
-		first = icr->destination;
+		first = (u32)index_nospec(icr->destination, LUV_VCPUS_MAX);
 		end = first + 1;
 	}
 	for (u32 i = first; i < end; i++) {
@@ -257,6 +257,7 @@ static COLD void take_arrived(struct vcpu *vcpu)
 	if (arrived & GUEST_ARRIVED_INIT)
 		take_init(vcpu);
 	if (arrived & GUEST_ARRIVED_SIPI && guest->mp_state == LUV_MP_WAIT_SIPI) {
+		vcpu_need(vcpu, VCPU_SEGMENTS);
 		vcpu_start_at(vcpu, (u8)arrived);
 		guest->mp_state = LUV_MP_RUNNABLE;
 	}

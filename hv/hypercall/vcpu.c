@@ -86,12 +86,14 @@ static inline void give(struct vcpu *vcpu)
 	struct luv_vcpu_page *page = vcpu->guest->page;
 	u64 wanted = __atomic_load_n(&page->wanted, __ATOMIC_RELAXED);
 
+	/* A hint of what to copy, no more: what is read here of our own the client may have overwritten. */
 	page->ready = guest_ready(vcpu) | (u64)vcpu->control.cr8 << 4 | vcpu->guest->lapic.base;
 	page->tsc_offset = vcpu->guest->tsc_offset;
 	if (page->exit.reason == LUV_RUN_MMIO || page->exit.reason == LUV_RUN_WALK)
 		wanted |= wanted >> 32;
-	page->valid = wanted & LUV_GROUPS_ALL;
-	if (page->valid)
+	wanted &= LUV_GROUPS_ALL;
+	page->valid = wanted;
+	if (wanted)
 		state_give(vcpu, wanted);
 }
 

@@ -103,7 +103,8 @@ static bool nmi_waits_for_iret(const struct vcpu *vcpu)
 {
 	const struct guest *guest = vcpu->guest;
 
-	return guest->nmi_blocked && guest->nmi_return == vcpu->rip &&
+	/* What is injected first would push our TF. */
+	return guest->nmi_blocked && guest->nmi_return && guest->nmi_return == vcpu->rip && !vcpu->event &&
 	       (guest->nmi_pending || guest->request & LUV_REQUEST_NMI_WINDOW);
 }
 
@@ -116,6 +117,7 @@ static void end_nmi_step(struct vcpu *vcpu, struct vmcb *vmcb)
 	if (vmcb->exit_code != VMEXIT_EXCEPTION + VECTOR_DB)
 		return;
 	vmcb->dr6 &= ~DR6_BS;
+	vmcb->clean &= (u32)~VMCB_CLEAN_DRX;
 	vcpu->exit.reason = LUV_EXIT_WINDOW;
 }
 

@@ -319,6 +319,15 @@ static u64 seen(u64 field, u64 shadow, u64 mask)
 	return (field & ~mask) | (shadow & mask);
 }
 
+/* What nearly every call asks for. */
+static void load_near(struct vcpu *vcpu)
+{
+	const struct vmx *x = vcpu->vendor;
+
+	vcpu->control.cr3 = vmcs_read(GUEST_CR3);
+	vcpu->control.cr4 = seen(vmcs_read(GUEST_CR4), vmcs_read(CR4_SHADOW), x->cr4_mask);
+}
+
 static void load_control(struct vcpu *vcpu)
 {
 	const struct vmx *x = vcpu->vendor;
@@ -334,15 +343,6 @@ static void load_control(struct vcpu *vcpu)
 		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
 		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
 	};
-}
-
-/* What nearly every call asks for; CR8 is there already. */
-static void load_near(struct vcpu *vcpu)
-{
-	const struct vmx *x = vcpu->vendor;
-
-	vcpu->control.cr3 = vmcs_read(GUEST_CR3);
-	vcpu->control.cr4 = seen(vmcs_read(GUEST_CR4), vmcs_read(CR4_SHADOW), x->cr4_mask);
 }
 
 /* The four fields of a segment lie equally far from those of ES. */
@@ -587,6 +587,7 @@ static u32 hand_on(struct vcpu *vcpu)
 	/* One that waits for STARTUP takes neither, and no entry that injects (SDM 3C 27.3.1.5). */
 	if (__atomic_load_n(&vcpu->cpu->state, __ATOMIC_RELAXED) == CPU_WAITING)
 		return __atomic_and_fetch(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
+	vcpu->shadow = false; /* MOV SS' and, with some CPUs, STI's forbid the injection of an NMI (SDM 3C 27.3.1.5) */
 	vcpu->event = EVENT_VALID | (mc ? EVENT_EXCEPTION | VECTOR_MC : EVENT_NMI | VECTOR_NMI);
 	return __atomic_and_fetch(&vcpu->cpu->pending, ~(u32)(mc ? CPU_PENDING_MC : CPU_PENDING_NMI),
 				  __ATOMIC_RELAXED);

@@ -93,6 +93,25 @@ static void test_step_over_mmio(int argument)
 	expect_step(CODE + 4);
 }
 
+/* It is asked for while the client answers. */
+static void test_step_from_mmio(int argument)
+{
+	struct kvm_regs regs;
+
+	(void)argument;
+	start(&over_mmio, LONG);
+	/* The library decodes it the first time, and remembers. */
+	memcpy(vm_mmio(&vm, 0, MMIO, 4, false), "efgh", 4);
+	vm_run(&vm, 0, KVM_EXIT_HLT);
+	regs = vm_regs(&vm, 0);
+	regs.rip = CODE;
+	MUST(ioctl(vm.vcpu[0].fd, KVM_SET_REGS, &regs));
+	memcpy(vm_mmio(&vm, 0, MMIO, 4, false), "abcd", 4);
+	debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
+	expect_step(CODE + 3);
+	EXPECT(vm_regs(&vm, 0).rax, 0x64636261);
+}
+
 static void test_step_over_cpuid(int argument)
 {
 	(void)argument;
@@ -182,6 +201,7 @@ const struct test debug_tests[] = {
     TEST("debug: single steps", test_steps),
     TEST("debug: single steps in real mode", test_steps_real),
     TEST("debug: a step over MMIO", test_step_over_mmio),
+    TEST("debug: a step that begins in MMIO", test_step_from_mmio),
     TEST("debug: a step over CPUID", test_step_over_cpuid),
     TEST("debug: steps through REP", test_step_string),
     TEST("debug: software breakpoints", test_software_breakpoint),

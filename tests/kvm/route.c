@@ -3,6 +3,7 @@
  */
 #define _GNU_SOURCE
 #include <poll.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -210,12 +211,21 @@ static void test_irqfd(int spinning)
 
 static struct {
 	int fd;
+	int resample;	  /* 0: none */
+	atomic_int taken; /* interrupts that the client has seen */
 } sender;
 
 static void send_later(struct vm *which)
 {
 	(void)which;
 	for (int i = 0; i < 3; i++) {
+		struct pollfd completed = {.fd = sender.resample, .events = POLLIN};
+
+		/* A line that is active already has no edge. */
+		while (sender.resample && sender.taken < i)
+			sleep_ms(1);
+		if (sender.resample && i)
+			EXPECT(poll(&completed, 1, 10000), 1);
 		sleep_ms(30);
 		signal_fd(sender.fd);
 	}
@@ -270,10 +280,12 @@ static void test_resample(int argument)
 	MUST(ioctl(vm.fd, KVM_SET_IRQCHIP, &chip));
 	EXPECT(ioctl(vm.fd, KVM_IRQFD, &request), 0);
 	sender.fd = fd;
+	sender.resample = resample;
 	thread_start(&vm, send_later);
 	for (int i = 0; i < 3; i++) {
 		vm_out(&vm, 0, PORT_APIC);
 		EXPECT(signalled(resample, 0), i > 0);
+		sender.taken++;
 	}
 	thread_join_all();
 }

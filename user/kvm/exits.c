@@ -311,7 +311,7 @@ int exit_complete(struct vcpu *vcpu)
 		state_need(vcpu, LUV_GROUP_GENERAL);
 		memcpy(e->access.data, vcpu->run->mmio.data, sizeof(e->access.data));
 		emulate_plain_done(e);
-		return RUN_AGAIN;
+		return debug_stepped(vcpu, false) ? 0 : RUN_AGAIN; /* asked for meanwhile */
 	case PENDING_IO_STRING:
 		if (e->io.in)
 			memcpy(e->io.data, data, (size_t)e->io.size * e->io.count);

@@ -12,6 +12,7 @@
 #include "kvm/export.h"
 #include "kvm/fds.h"
 #include "kvm/real.h"
+#include "kvm/user.h"
 #include "lib/luvalley.h"
 #include "lib/pin.h"
 
@@ -68,6 +69,7 @@ int system_open(int flags)
 {
 	int result, descriptor;
 
+	user_know_stack();
 	pthread_mutex_lock(&lock);
 	result = key_get();
 	pthread_mutex_unlock(&lock);

@@ -11,19 +11,18 @@
 
 /* --- the thread's stack ------------------------------------------------------------------ */
 
-/* low 0: not asked yet; top 0: nobody knows. */
+/* All 0: not known. */
 static __thread struct {
 	uintptr_t low, top;
 } stack __attribute__((tls_model("initial-exec")));
 
-static void find_stack(void)
+void user_know_stack(void)
 {
 	pthread_attr_t attributes;
 	void *low;
 	size_t size;
 
-	stack.low = 1;
-	if (pthread_getattr_np(pthread_self(), &attributes))
+	if (stack.top || pthread_getattr_np(pthread_self(), &attributes))
 		return;
 	if (pthread_attr_getstack(&attributes, &low, &size) == 0) {
 		stack.low = (uintptr_t)low;
@@ -60,8 +59,6 @@ int user_copy_in(void *to, uintptr_t from, size_t size)
 		memcpy(to, (const void *)from, size);
 		return 0;
 	}
-	if (!stack.low)
-		find_stack();
 	done = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
 	if (done == (ssize_t)size)
 		return 0;
@@ -82,8 +79,6 @@ int user_copy_out(uintptr_t to, const void *from, size_t size)
 		memcpy((void *)to, from, size);
 		return 0;
 	}
-	if (!stack.low)
-		find_stack();
 	done = process_vm_writev(getpid(), &here, 1, &there, 1, 0);
 	if (done == (ssize_t)size)
 		return 0;

@@ -10,6 +10,7 @@
 #include "kvm/real.h"
 #include "kvm/state.h"
 #include "kvm/system.h"
+#include "kvm/user.h"
 #include "kvm/vcpu_map.h"
 #include "kvm/vm.h"
 #include "lib/pin.h"
@@ -173,6 +174,7 @@ int vcpu_create(struct vm *vm, unsigned index)
 {
 	int result;
 
+	user_know_stack();
 	pthread_mutex_lock(&vm->lock);
 	result = index < vm->vcpu_limit ? create_locked(vm, index) : -EINVAL;
 	pthread_mutex_unlock(&vm->lock);
