@@ -21,7 +21,6 @@ static bool is_apic_msr(u32 msr)
 /* CR8 and the APIC's TPR are one register; the hardware changes the first without an exit. */
 static void cr8_from_hardware(struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_NEAR);
 	lapic_set_cr8(&vcpu->guest->lapic, vcpu->control.cr8);
 }
 

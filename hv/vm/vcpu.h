@@ -58,7 +58,7 @@ enum segment_name {
 struct vcpu_control {
 	u64 cr0, cr2, cr3, cr4, efer;
 	u64 dr6, dr7;
-	u8 cr8; /* guests only: the virtual TPR's bits 7:4 */
+	u8 cr8; /* guests only: the virtual TPR's bits 7:4; always valid */
 	u8 cpl;
 };
 
@@ -80,7 +80,7 @@ struct vcpu_msrs {
 #define VCPU_MSRS	BIT(2)
 #define VCPU_INTERCEPTS BIT(3) /* dirty only: guests' window and exceptions */
 #define VCPU_FLUSH	BIT(4) /* dirty only: what the CPU caches of the guest is void, the TLB included */
-#define VCPU_NEAR	BIT(5) /* of VCPU_CONTROL cr3, cr4 and cr8, which AMD-V has at hand after each exit */
+#define VCPU_NEAR	BIT(5) /* of VCPU_CONTROL cr3 and cr4, which AMD-V has at hand after each exit */
 
 struct vcpu_exit {
 	u32 reason; /* enum luv_exit */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known), vmx_run_guest: one trip into dom0, into a guest.
+ * u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known, u64 *host_rsp), vmx_run_guest: one trip into
+ * dom0, into a guest. *host_rsp is what the VMCS has as HOST_RSP.
  * Flags: bit 0, the VMCS is launched; bit 1, VERW before a guest.
  * The vCPU's VMCS is current, and its HOST_RIP is vmx_exit or vmx_exit_guest. RDI points at the guest's general
  * registers in encoding order; RSP travels in the VMCS. Returns RUN_ (vmx.c):
@@ -20,6 +21,9 @@
 \name:
 	push_ours
 	pushq %rdi
+	cmpq (%r8), %rsp
+	je 1f
+	movq %rsp, (%r8)
 	movl $VMCS_HOST_RSP, %eax
 	vmwrite %rsp, %rax
 	jbe 4f
@@ -47,17 +51,18 @@
 	movl $2, %eax
 	jmp 6f
 5:	movl $3, %eax
-6:	popq %rdi
-	jmp 7f
+	jmp 6f
 \exit:
-	xchgq %rdi, (%rsp)
+	pushq %rdi
+	movq 8(%rsp), %rdi
 	movq %rax, 0x00(%rdi)
 	save_registers
 	.if \guest
 	forget_guest
 	.endif
 	xorl %eax, %eax
-7:	pop_ours
+6:	popq %rdi
+	pop_ours
 	retq
 	.endm
 

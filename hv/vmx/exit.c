@@ -137,31 +137,29 @@ static void decode_machine_check(struct vcpu *vcpu)
 	__atomic_fetch_or(&vcpu->cpu->pending, CPU_PENDING_MC, __ATOMIC_RELAXED);
 }
 
-/* Reasons that need nothing but a word. */
-static const struct {
-	u8 reason, exit;
-} simple[] = {
-	{REASON_INTERRUPT, LUV_EXIT_INTERRUPT},
-	{REASON_TIMER, LUV_EXIT_INTERRUPT}, /* vmx/bochs.h; dom0's is taken in vmx_enter */
-	{REASON_TRIPLE_FAULT, LUV_EXIT_SHUTDOWN},
-	{REASON_INTERRUPT_WINDOW, LUV_EXIT_WINDOW},
-	{REASON_NMI_WINDOW, LUV_EXIT_WINDOW},
-	{REASON_TASK_SWITCH, LUV_EXIT_TASK_SWITCH},
-	{REASON_CPUID, LUV_EXIT_CPUID},
-	{REASON_HLT, LUV_EXIT_HLT},
-	{REASON_INVD, LUV_EXIT_INVD},
-	{REASON_WBINVD, LUV_EXIT_INVD},
-	{REASON_VMCALL, LUV_EXIT_CALL},
-	{REASON_XSETBV, LUV_EXIT_XSETBV},
+/* Reasons that need nothing but a word: the exit's number, and one. */
+static const u8 simple[] = {
+	[REASON_INTERRUPT] = LUV_EXIT_INTERRUPT + 1,
+	[REASON_TIMER] = LUV_EXIT_INTERRUPT + 1, /* vmx/bochs.h; dom0's is taken in vmx_enter */
+	[REASON_TRIPLE_FAULT] = LUV_EXIT_SHUTDOWN + 1,
+	[REASON_INTERRUPT_WINDOW] = LUV_EXIT_WINDOW + 1,
+	[REASON_NMI_WINDOW] = LUV_EXIT_WINDOW + 1,
+	[REASON_TASK_SWITCH] = LUV_EXIT_TASK_SWITCH + 1,
+	[REASON_CPUID] = LUV_EXIT_CPUID + 1,
+	[REASON_HLT] = LUV_EXIT_HLT + 1,
+	[REASON_INVD] = LUV_EXIT_INVD + 1,
+	[REASON_WBINVD] = LUV_EXIT_INVD + 1,
+	[REASON_VMCALL] = LUV_EXIT_CALL + 1,
+	[REASON_XSETBV] = LUV_EXIT_XSETBV + 1,
 };
 
 static void decode_other(struct vcpu_exit *exit, u32 reason)
 {
-	exit->reason = LUV_EXIT_OTHER;
-	for (u32 i = 0; i < ARRAY_SIZE(simple); i++) {
-		if (simple[i].reason == reason)
-			exit->reason = simple[i].exit;
+	if (reason < ARRAY_SIZE(simple) && simple[reason]) {
+		exit->reason = simple[reason] - 1u;
+		return;
 	}
+	exit->reason = LUV_EXIT_OTHER;
 	/* VMX instructions: as on a CPU where the firmware switched VT-x off. */
 	if ((reason >= REASON_VMCLEAR && reason <= REASON_VMXON) || reason == REASON_GETSEC ||
 	    reason == REASON_INVEPT || reason == REASON_INVVPID || reason == REASON_MWAIT ||
@@ -177,12 +175,22 @@ static bool has_length(u32 reason)
 	return (reason >= REASON_CPUID && reason <= REASON_MONITOR) || reason >= REASON_INVEPT;
 }
 
+/* The frequent ones of those that have none (SDM 3C 28.2.1). */
+static bool has_qualification(u32 reason)
+{
+	const u64 without = BIT(REASON_INTERRUPT) | BIT(REASON_INTERRUPT_WINDOW) | BIT(REASON_CPUID) |
+			    BIT(REASON_HLT) | BIT(REASON_VMCALL) | BIT(REASON_RDMSR) |
+			    BIT(REASON_WRMSR) | BIT(REASON_TIMER);
+
+	return reason >= 64 || !(without & BIT(reason));
+}
+
 void vmx_decode(struct vcpu *vcpu, u32 reason)
 {
 	struct vcpu_exit *exit = &vcpu->exit;
 
 	exit->code = reason;
-	exit->info = vmcs_read(EXIT_QUALIFICATION);
+	exit->info = has_qualification(reason) ? vmcs_read(EXIT_QUALIFICATION) : 0;
 	exit->length = has_length(reason) ? (u8)vmcs_read(EXIT_INSTRUCTION_LENGTH) : 0;
 	switch (reason) {
 	case REASON_EXCEPTION_OR_NMI:

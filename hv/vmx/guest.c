@@ -119,13 +119,13 @@ static bool check_state(struct vcpu *vcpu)
 static void write_nmi_blocking(const struct vcpu *vcpu)
 {
 	bool injects = EVENT_TYPE_OF(vcpu->event) == EVENT_NMI;
-	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = now & ~BLOCKED_BY_NMI;
+	struct vmx *x = vcpu->vendor;
+	u64 wanted = x->interruptibility & ~BLOCKED_BY_NMI;
 
 	/* One that is injected blocks the next by itself, and may not find them blocked. */
 	if (vcpu->guest->nmi_blocked && !injects)
 		wanted |= BLOCKED_BY_NMI;
-	if (wanted != now)
-		vmcs_write(GUEST_INTERRUPTIBILITY, wanted);
+	vmx_put(GUEST_INTERRUPTIBILITY, &x->interruptibility, wanted);
 }
 
 static void write_intercepts(struct vcpu *vcpu)
@@ -140,12 +140,11 @@ static void write_intercepts(struct vcpu *vcpu)
 		primary |= PRIMARY_CR8_LOAD;
 	if (guest->nmi_blocked && (guest->nmi_pending || guest->request & LUV_REQUEST_NMI_WINDOW))
 		primary |= PRIMARY_NMI_WINDOW;
-	if (primary != x->primary)
-		vmcs_write(PRIMARY_CONTROLS, primary);
-	x->primary = (u32)primary;
-	vmcs_write(EXCEPTION_BITMAP, ALWAYS_EXCEPTIONS | guest->debug_exceptions);
-	vmcs_write(SECONDARY_CONTROLS, vmx_has.guest.secondary & ~(guest->rdtscp ? 0 : SECONDARY_RDTSCP) &
-					   ~(guest->invpcid ? 0 : SECONDARY_INVPCID));
+	vmx_put(PRIMARY_CONTROLS, &x->primary, primary);
+	vmx_put(EXCEPTION_BITMAP, &x->exceptions, ALWAYS_EXCEPTIONS | guest->debug_exceptions);
+	vmx_put(SECONDARY_CONTROLS, &x->secondary,
+		vmx_has.guest.secondary & ~(guest->rdtscp ? 0 : SECONDARY_RDTSCP) &
+			~(guest->invpcid ? 0 : SECONDARY_INVPCID));
 }
 
 /* Mappings by EPT are tagged with the EPT pointer alone (SDM 3C 29.4.1): a new VPID does not hide them. */
@@ -181,5 +180,8 @@ bool vmx_guest_prepare(struct vcpu *vcpu)
 
 void vmx_guest_exited(struct vcpu *vcpu)
 {
-	vcpu->guest->nmi_blocked = vmcs_read(GUEST_INTERRUPTIBILITY) & BLOCKED_BY_NMI;
+	const struct vmx *x = vcpu->vendor;
+
+	vcpu->guest->nmi_blocked = x->interruptibility & BLOCKED_BY_NMI;
+	vcpu->control.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15);
 }

@@ -40,8 +40,8 @@ enum run {
 #define RUN_LAUNCHED BIT(0)
 #define RUN_VERW     BIT(1)
 
-u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known);
-u32 vmx_run_guest(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known);
+u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known, u64 *host_rsp);
+u32 vmx_run_guest(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known, u64 *host_rsp);
 extern const u8 vmx_exit[], vmx_exit_guest[];
 
 static u32 verw; /* RUN_VERW, or 0; immutable once dom0 runs */
@@ -174,6 +174,7 @@ COLD struct vmx *vmx_create(struct vcpu *vcpu)
 	*(u32 *)vmcs = vmx_has.revision;
 	x->vmcs = virt_to_hpa(vmcs);
 	x->primary = controls->primary;
+	x->secondary = controls->secondary;
 	x->flush = true;
 	x->ept_pointer = ept_pointer(virt_to_hpa(vcpu->nested->root), vmx_has.ept_dirty);
 	vcpu->vendor = x;
@@ -265,18 +266,26 @@ void vmx_give_back(const struct vcpu *vcpu)
 		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
 }
 
-static void switch_in(struct vcpu *vcpu)
+/* Writes are slow, and some have nothing to change. `now` has what is in the registers; NULL: nobody knows. */
+static void switch_in(struct vcpu *vcpu, const struct vmx *now)
 {
 	const struct vmx *x = vcpu->vendor;
 
 	vmcs_use(x->vmcs);
-	write_cr2(x->cr2);
-	write_dr6(x->dr6);
-	wrmsr(MSR_STAR, x->star);
-	wrmsr(MSR_LSTAR, x->lstar);
-	wrmsr(MSR_CSTAR, x->cstar);
-	wrmsr(MSR_SFMASK, x->sfmask);
-	wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
+	if (!now || now->cr2 != x->cr2)
+		write_cr2(x->cr2);
+	if (!now || now->dr6 != x->dr6)
+		write_dr6(x->dr6);
+	if (!now || now->star != x->star)
+		wrmsr(MSR_STAR, x->star);
+	if (!now || now->lstar != x->lstar)
+		wrmsr(MSR_LSTAR, x->lstar);
+	if (!now || now->cstar != x->cstar)
+		wrmsr(MSR_CSTAR, x->cstar);
+	if (!now || now->sfmask != x->sfmask)
+		wrmsr(MSR_SFMASK, x->sfmask);
+	if (!now || now->kernel_gs_base != x->kernel_gs_base)
+		wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
 	vcpu->active = true;
 }
 
@@ -300,7 +309,7 @@ static void vmx_switch_worlds(struct vcpu *from, struct vcpu *to)
 {
 	if (from)
 		switch_out(from);
-	switch_in(to);
+	switch_in(to, from ? from->vendor : NULL);
 }
 
 /* --- registers ------------------------------------------------------------------------------ */
@@ -310,13 +319,13 @@ static u64 seen(u64 field, u64 shadow, u64 mask)
 	return (field & ~mask) | (shadow & mask);
 }
 
+/* What nearly every call asks for. */
 static void load_near(struct vcpu *vcpu)
 {
 	const struct vmx *x = vcpu->vendor;
 
 	vcpu->control.cr3 = vmcs_read(GUEST_CR3);
 	vcpu->control.cr4 = seen(vmcs_read(GUEST_CR4), vmcs_read(CR4_SHADOW), x->cr4_mask);
-	vcpu->control.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15);
 }
 
 static void load_control(struct vcpu *vcpu)
@@ -430,12 +439,12 @@ static u64 real_cr0(const struct vcpu *vcpu)
 static void store_shadow(const struct vcpu *vcpu)
 {
 	const u64 both = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
-	u64 now = vmcs_read(GUEST_INTERRUPTIBILITY), wanted = 0;
+	struct vmx *x = vcpu->vendor;
+	u64 now = x->interruptibility, wanted = 0;
 
 	if (vcpu->shadow)
 		wanted = now & both ? now & both : BLOCKED_BY_MOV_SS;
-	if ((now & both) != wanted)
-		vmcs_write(GUEST_INTERRUPTIBILITY, (now & ~both) | wanted);
+	vmx_put(GUEST_INTERRUPTIBILITY, &x->interruptibility, (now & ~both) | wanted);
 }
 
 static void store_control(struct vcpu *vcpu)
@@ -456,12 +465,8 @@ static void store_control(struct vcpu *vcpu)
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
 	vmcs_write(GUEST_DR7, c->dr7);
 	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
-	x->cr2 = c->cr2;
-	x->dr6 = c->dr6;
-	if (vcpu->active) {
-		write_cr2(c->cr2);
-		write_dr6(c->dr6);
-	}
+	write_cr2(x->cr2 = c->cr2);
+	write_dr6(x->dr6 = c->dr6);
 }
 
 /* A code or data segment is accessed, and a TSS busy, when a CPU holds it; clients may forget that. */
@@ -498,18 +503,11 @@ static void store_msrs(const struct vcpu *vcpu)
 	const struct vcpu_msrs *m = &vcpu->msrs;
 	struct vmx *x = vcpu->vendor;
 
-	x->star = m->star;
-	x->lstar = m->lstar;
-	x->cstar = m->cstar;
-	x->sfmask = m->sfmask;
-	x->kernel_gs_base = m->kernel_gs_base;
-	if (vcpu->active) {
-		wrmsr(MSR_STAR, m->star);
-		wrmsr(MSR_LSTAR, m->lstar);
-		wrmsr(MSR_CSTAR, m->cstar);
-		wrmsr(MSR_SFMASK, m->sfmask);
-		wrmsr(MSR_KERNEL_GS_BASE, m->kernel_gs_base);
-	}
+	wrmsr(MSR_STAR, x->star = m->star);
+	wrmsr(MSR_LSTAR, x->lstar = m->lstar);
+	wrmsr(MSR_CSTAR, x->cstar = m->cstar);
+	wrmsr(MSR_SFMASK, x->sfmask = m->sfmask);
+	wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base = m->kernel_gs_base);
 	vmcs_write(GUEST_SYSENTER_CS, m->sysenter_cs);
 	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
 	vmcs_write(GUEST_SYSENTER_EIP, m->sysenter_eip);
@@ -521,7 +519,9 @@ static void vmx_store(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
 
-	borrow(vcpu);
+	/* Not before it is switched in: that spares a change of the current VMCS. */
+	if (!vcpu->active)
+		return;
 	if (vcpu->dirty & VCPU_CONTROL)
 		store_control(vcpu);
 	if (vcpu->dirty & VCPU_SEGMENTS)
@@ -533,7 +533,6 @@ static void vmx_store(struct vcpu *vcpu)
 	if (vcpu->dirty & VCPU_SEGMENTS)
 		x->unchecked = true;
 	vcpu->dirty = 0;
-	vmx_give_back(vcpu);
 }
 
 static u64 vmx_debugctl(struct vcpu *vcpu)
@@ -547,10 +546,14 @@ static u64 vmx_debugctl(struct vcpu *vcpu)
  * An event whose delivery the exit interrupted is delivered again (SDM 3C 28.2.4). What an instruction asked for (INTn, INT1,
  * INT3, INTO) is asked for again by executing it.
  */
-static u64 interrupted_event(void)
+static u64 interrupted_event(u32 reason)
 {
-	u64 event = vmcs_read(VECTORING_EVENT) & ~EVENT_IRET_UNBLOCKED;
+	u64 event;
 
+	/* Most often. What these instructions do is no delivery. */
+	if (reason >= REASON_CPUID && reason <= REASON_WRMSR)
+		return 0;
+	event = vmcs_read(VECTORING_EVENT) & ~EVENT_IRET_UNBLOCKED;
 	if (!(event & EVENT_VALID) || EVENT_TYPE_OF(event) >= EVENT_SOFTWARE)
 		return 0;
 	return event & EVENT_ERROR_VALID ? event | vmcs_read(VECTORING_EVENT_ERROR) << 32 : event;
@@ -559,14 +562,14 @@ static u64 interrupted_event(void)
 /* An IRET that faulted had unblocked NMIs, and is executed again (SDM 3C 28.2.3). */
 static void keep_nmi_blocked(const struct vcpu *vcpu, u32 reason)
 {
+	struct vmx *x = vcpu->vendor;
 	bool unblocked = reason == REASON_EPT_VIOLATION
 				 ? vmcs_read(EXIT_QUALIFICATION) & EPT_IRET_UNBLOCKED
 				 : reason == REASON_EXCEPTION_OR_NMI &&
 					   vmcs_read(EXIT_EVENT) & EVENT_IRET_UNBLOCKED;
 
 	if (unblocked && !vcpu->event)
-		vmcs_write(GUEST_INTERRUPTIBILITY,
-			   vmcs_read(GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
+		vmx_put(GUEST_INTERRUPTIBILITY, &x->interruptibility, x->interruptibility | BLOCKED_BY_NMI);
 }
 
 /*
@@ -602,9 +605,10 @@ static void flush(struct vmx *x)
 /* TF's trap behind a shadow is pending (SDM 3C 27.3.1.5), unless it means branches only. */
 static void store_pending_step(const struct vcpu *vcpu)
 {
-	u64 blocked = vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS), pending;
+	const struct vmx *x = vcpu->vendor;
+	u64 pending;
 
-	if (!blocked)
+	if (!(x->interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)))
 		return;
 	pending = vmcs_read(GUEST_PENDING_DEBUG) & ~PENDING_STEP;
 	if (vcpu->rflags & RFLAGS_TF && !(vmcs_read(GUEST_DEBUGCTL) & DEBUGCTL_BTF))
@@ -612,11 +616,14 @@ static void store_pending_step(const struct vcpu *vcpu)
 	vmcs_write(GUEST_PENDING_DEBUG, pending);
 }
 
-static void write_event(u64 event)
+static void write_event(struct vmx *x, u64 event)
 {
 	/* These push an error code in protected mode, and no others do; the CPU checks it (SDM 3C 27.2.1.3). */
 	const u32 with_error = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17);
 
+	if (!event && !x->event)
+		return;
+	x->event = event;
 	event &= ~EVENT_ERROR_VALID;
 	if (EVENT_TYPE_OF(event) == EVENT_EXCEPTION && BIT((u8)event) & with_error && vmcs_read(GUEST_CR0) & CR0_PE) {
 		event |= EVENT_ERROR_VALID;
@@ -627,25 +634,32 @@ static void write_event(u64 event)
 
 static void write_entry(const struct vcpu *vcpu)
 {
-	vmcs_write(GUEST_RSP, vcpu->gpr[GPR_RSP]);
-	vmcs_write(GUEST_RIP, vcpu->rip);
-	vmcs_write(GUEST_RFLAGS, vcpu->rflags);
-	write_event(vcpu->event);
+	struct vmx *x = vcpu->vendor;
+
+	vmx_put(GUEST_RSP, &x->rsp, vcpu->gpr[GPR_RSP]);
+	vmx_put(GUEST_RIP, &x->rip, vcpu->rip);
+	vmx_put(GUEST_RFLAGS, &x->rflags, vcpu->rflags);
+	write_event(x, vcpu->event);
 	store_shadow(vcpu);
 	if (vcpu->rflags & RFLAGS_TF || vcpu->guest)
 		store_pending_step(vcpu);
 }
 
-static void read_exit(struct vcpu *vcpu)
+static void read_exit(struct vcpu *vcpu, u32 reason)
 {
+	struct vmx *x = vcpu->vendor;
+
+	x->event = false;
+	x->interruptibility = vmcs_read(GUEST_INTERRUPTIBILITY);
 	vcpu->valid = 0;
-	vcpu->gpr[GPR_RSP] = vmcs_read(GUEST_RSP);
-	vcpu->rip = vmcs_read(GUEST_RIP);
-	vcpu->rflags = vmcs_read(GUEST_RFLAGS);
-	vcpu->shadow = vmcs_read(GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
-	vcpu->event = interrupted_event();
-	vcpu->code64 = vmcs_read(GUEST_EFER) & EFER_LMA &&
-		       vmcs_read(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG;
+	vcpu->gpr[GPR_RSP] = x->rsp = vmcs_read(GUEST_RSP);
+	vcpu->rip = x->rip = vmcs_read(GUEST_RIP);
+	vcpu->rflags = x->rflags = vmcs_read(GUEST_RFLAGS);
+	vcpu->shadow = x->interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
+	vcpu->event = interrupted_event(reason);
+	/* Outside 64-bit mode RIP has 32 bits (SDM 3C 27.3.1.4). */
+	vcpu->code64 = vcpu->rip >> 32 || (vmcs_read(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG &&
+					   vmcs_read(GUEST_EFER) & EFER_LMA);
 }
 
 /* The CPU refused: say which check of ours it would have failed, or what it says itself. */
@@ -680,7 +694,7 @@ static void exited(struct vcpu *vcpu)
 	x->launched = true;
 	if (under_bochs)
 		bochs_exited(reason & 0xffff);
-	read_exit(vcpu);
+	read_exit(vcpu, reason & 0xffff);
 	keep_nmi_blocked(vcpu, reason & 0xffff);
 	vmx_decode(vcpu, reason & 0xffff);
 }
@@ -696,7 +710,7 @@ static u32 enter_dom0(struct vcpu *vcpu)
 		vmcs_write(PREEMPTION_TIMER, 0);
 	}
 	write_entry(vcpu);
-	answer = vmx_run(vcpu, x->launched, &vcpu->cpu->pending, waiting);
+	answer = vmx_run(vcpu, x->launched, &vcpu->cpu->pending, waiting, &x->host_rsp);
 	if (at_once)
 		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin);
 	return answer;
@@ -714,7 +728,8 @@ static void vmx_enter(struct vcpu *vcpu)
 			flush(x);
 		if (vcpu->guest)
 			write_entry(vcpu);
-		answer = vcpu->guest ? vmx_run_guest(vcpu, x->launched | verw, &vcpu->cpu->pending, 0)
+		answer = vcpu->guest ? vmx_run_guest(vcpu, x->launched | verw, &vcpu->cpu->pending, 0,
+						     &x->host_rsp)
 				     : enter_dom0(vcpu);
 		if (answer == RUN_EXITED)
 			exited(vcpu);
@@ -737,17 +752,19 @@ static void vmx_enter(struct vcpu *vcpu)
  */
 static void vmx_park(struct vcpu *vcpu)
 {
+	struct vmx *x = vcpu->vendor;
+
 	/* Nothing can be injected then, nothing waits and nothing is blocked (SDM 3C 27.3.1.5): as after a real INIT. */
 	__atomic_store_n(&vcpu->cpu->pending, 0, __ATOMIC_RELAXED);
 	if (!under_bochs) {
 		vcpu->event = 0;
 		vcpu->shadow = 0;
-		vmcs_write(GUEST_INTERRUPTIBILITY, 0);
+		vmx_put(GUEST_INTERRUPTIBILITY, &x->interruptibility, 0);
 		vmcs_write(GUEST_PENDING_DEBUG, 0);
 		vmcs_write(GUEST_ACTIVITY, ACTIVITY_WAIT_SIPI);
 		return;
 	}
-	clear(vcpu->vendor);
+	clear(x);
 	vmx_off();
 	for (;;)
 		__asm__ volatile("hlt" : : : "memory");

@@ -4,7 +4,7 @@
 #define VMX_VMX_H
 
 #include "vm/vcpu.h"
-#include "vmx/vmcs.h"
+#include "vmx/instructions.h"
 
 struct vmx {
 	/* Guests: the virtual-APIC page is this one, of which the CPU uses only the TPR, at 80h. */
@@ -14,8 +14,11 @@ struct vmx {
 	bool flush;	    /* before the next entry: what the CPU caches of the vCPU is void */
 	bool load_pdptes;   /* before the next entry: PAE's four, from memory */
 	bool unchecked;	    /* a guest's state was set since its last check (vmx/check.h) */
-	u32 primary;	    /* PRIMARY_CONTROLS as written */
+	bool event;	    /* ENTRY_EVENT is valid: an exit clears it (SDM 3C 25.8.3) */
 	u32 vpid;
+	/* What the VMCS has in these fields, so that only changes are written; an exit changes the first four. */
+	u64 rsp, rip, rflags, interruptibility;
+	u64 primary, secondary, exceptions, host_rsp;
 	u64 ept_pointer;    /* immutable */
 	u64 cr0_mask, cr4_mask; /* bits that the guest sees in the shadow */
 	/* What entry and exit do not switch; the registers have it while the vCPU is active. */
@@ -29,6 +32,15 @@ ASSERT_OFFSET(struct vmx, virtual_apic, 0);
 
 /* Allocates both pages, makes the VMCS current and writes what does not depend on whose it is. */
 struct vmx *vmx_create(struct vcpu *vcpu);
+
+/* Writes the field unless it has the value; `has` is its place above. */
+static inline void vmx_put(u32 field, u64 *has, u64 value)
+{
+	if (*has == value)
+		return;
+	*has = value;
+	vmcs_write(field, value);
+}
 
 /* Done with a VMCS that was current for a moment: this CPU's own vCPU gets its place back. */
 void vmx_give_back(const struct vcpu *vcpu);
