@@ -38,7 +38,7 @@ enum guest_holder {
 struct guest {
 	struct vm *vm;	/* immutable */
 	u32 index;	/* immutable */
-	enum guest_holder holder; /* the table's lock (vm/vm.c) */
+	enum guest_holder holder; /* vm_table_lock (vm/hold.c) */
 	struct luv_vcpu_page *page; /* immutable: the client's memory, hostile */
 	void *fpu;		    /* immutable: likewise */
 	const u8 *stop;		    /* immutable: likewise */

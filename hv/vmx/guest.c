@@ -32,7 +32,7 @@
 /* "Invalid guest state", as the CPU says it. */
 #define INVALID_STATE ((u32)(REASON_ENTRY_FAILED | REASON_INVALID_STATE))
 
-/* The MSRs that entry and exit, switch_in and switch_out switch: the guest has its own. */
+/* The MSRs that entry and exit and vmx_switch_worlds switch: the guest has its own. */
 static const u32 switched_msrs[] = {
 	MSR_STAR,	    MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,
 	MSR_FS_BASE,	    MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
