@@ -505,11 +505,12 @@ static u64 page_at(const struct nested *nested, u64 at)
 static void test_near(void **state)
 {
 	const u64 frames[6] = {0x11000, 0x12000, 0x13000, 0, 0x15000, 0x16000};
-	const u64 base = 4 * MIB;
+	const u64 base = 4 * MIB, last = 8 * MIB - PAGE_SIZE;
 	struct nested nested;
 
 	(void)state;
 	assert_true(nested_init(&nested, &npt_format, &pages));
+	assert_true(nested_map(&nested, gpa(last), hpa(0xc000), PAGE_SIZE, NESTED_RWX, 6));
 	assert_true(nested_map(&nested, gpa(base), hpa(0xa000), PAGE_SIZE, NESTED_RWX, 6));
 	assert_true(nested_map(&nested, gpa(base + 4 * PAGE_SIZE), hpa(0xb000), PAGE_SIZE, NESTED_RWX, 6));
 	budget = 0;
@@ -521,10 +522,16 @@ static void test_near(void **state)
 	assert_int_equal(page_at(&nested, base + 3 * PAGE_SIZE), 0x15000);
 	assert_int_equal(page_at(&nested, base + 4 * PAGE_SIZE), 0xb000);
 	assert_int_equal(page_at(&nested, base + 5 * PAGE_SIZE), 0);
-	nested_map_near(&nested, gpa(base + 511 * PAGE_SIZE), frames, 6, 0, NESTED_READ, 6);
-	assert_int_equal(page_at(&nested, base + 511 * PAGE_SIZE), 0x11000);
-	assert_int_equal(page_at(&nested, base + 5 * PAGE_SIZE), 0);
-	assert_int_equal(page_at(&nested, base + 512 * PAGE_SIZE), 0);
+	/* Over either end of the table. */
+	nested_map_near(&nested, gpa(last), frames, 6, 0, NESTED_READ, 6);
+	assert_int_equal(page_at(&nested, last), 0xc000);
+	nested_map_near(&nested, gpa(last - 510 * PAGE_SIZE), frames, 6, 5, NESTED_READ, 6);
+	for (u64 at = last - 511 * PAGE_SIZE; at <= last + PAGE_SIZE; at += PAGE_SIZE) {
+		u64 there = at == last ? 0xc000 : at == last - 510 * PAGE_SIZE ? 0x16000 :
+			    at == last - 511 * PAGE_SIZE ? 0x15000 : 0;
+
+		assert_int_equal(page_at(&nested, at), there);
+	}
 	/* No table there. */
 	nested_map_near(&nested, gpa(GIB), frames, 6, 0, NESTED_READ, 6);
 	assert_int_equal(page_at(&nested, GIB), 0);
