@@ -221,12 +221,12 @@ static void send_later(struct vm *which)
 	for (int i = 0; i < 3; i++) {
 		struct pollfd completed = {.fd = sender.resample, .events = POLLIN};
 
-		/* A line that is active already has no edge. */
-		while (sender.resample && sender.taken < i)
+		/* A line that is active has no edge; a message that waits takes the next one in. */
+		while (sender.taken < i)
 			sleep_ms(1);
 		if (sender.resample && i)
 			EXPECT(poll(&completed, 1, 10000), 1);
-		sleep_ms(30);
+		sleep_ms(30); /* the vCPU is most likely in RUN again */
 		signal_fd(sender.fd);
 	}
 }
@@ -240,8 +240,10 @@ static void test_irqfd_while_running(int spinning)
 	route_msi(GSI, 0x65);
 	EXPECT(irqfd(sender.fd, GSI, 0), 0);
 	thread_start(&vm, send_later);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 3; i++) {
 		vm_out(&vm, 0, PORT_APIC);
+		sender.taken++;
+	}
 	thread_join_all();
 }
 

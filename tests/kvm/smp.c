@@ -47,7 +47,7 @@ GUEST(handler, 64, "out %al, $0x14; movl $0, 0xb0(%r15); iretq");
 
 static struct vm vm;
 static atomic_uint received;
-static atomic_bool ready;
+static atomic_uint ready; /* receivers whose APIC is enabled */
 
 static void create(unsigned vcpus)
 {
@@ -115,10 +115,16 @@ static void test_startup_before_run(int argument)
 	thread_join_all();
 }
 
+static void wait_until_ready(unsigned receivers)
+{
+	while (ready < receivers)
+		sleep_ms(1);
+}
+
 static void receive(struct vm *which)
 {
 	vm_out(which, 1, 0x15);
-	ready = true;
+	ready++;
 	for (int i = 0; i < 5; i++) {
 		vm_out(which, 1, PORT_APIC);
 		received++;
@@ -131,8 +137,7 @@ static void send_to_one(const struct guest *sender, const struct guest *receiver
 	load(0, sender);
 	load(1, receiver);
 	thread_start(&vm, receive);
-	while (!ready)
-		sleep_ms(1);
+	wait_until_ready(1);
 	for (unsigned i = 1; i <= 5; i++) {
 		vm_out(&vm, 0, PORT);
 		while (received < i)
@@ -155,6 +160,7 @@ static void test_nmi_ipi(int argument)
 static void receive_first(struct vm *which)
 {
 	vm_out(which, 1, 0x15);
+	ready++;
 	vm_out(which, 1, PORT_APIC);
 	received++;
 }
@@ -162,6 +168,7 @@ static void receive_first(struct vm *which)
 static void receive_second(struct vm *which)
 {
 	vm_out(which, 2, 0x15);
+	ready++;
 	vm_out(which, 2, PORT_APIC);
 	received++;
 }
@@ -175,7 +182,7 @@ static void test_broadcast(int argument)
 	load(2, &receives_busy);
 	thread_start(&vm, receive_first);
 	thread_start(&vm, receive_second);
-	sleep_ms(50);
+	wait_until_ready(2);
 	vm_out(&vm, 0, PORT);
 	while (received < 2)
 		vm_out(&vm, 0, PORT);
@@ -191,7 +198,7 @@ static void test_send_ipi(int argument)
 	load(2, &receives_busy);
 	thread_start(&vm, receive_first);
 	thread_start(&vm, receive_second);
-	sleep_ms(50);
+	wait_until_ready(2);
 	EXPECT(vm_out(&vm, 0, PORT), 2);
 	while (received < 2)
 		EXPECT(vm_out(&vm, 0, PORT), 2);
