@@ -42,10 +42,12 @@ static void xsetbv_exit(struct vcpu *vcpu)
 
 	if (!instruction_known(vcpu, OPCODE_XSETBV))
 		return;
-	if ((u32)vcpu->gpr[GPR_RCX] || !xsetbv_safe(value))
+	if ((u32)vcpu->gpr[GPR_RCX] || !xsetbv_safe(value)) {
 		vcpu_raise(vcpu, VECTOR_GP, true, 0);
-	else
-		instruction_retire(vcpu);
+		return;
+	}
+	vcpu->cpu->dom0_xcr0 = value;
+	instruction_retire(vcpu);
 }
 
 /* A triple fault resets the machine, as it does bare. */

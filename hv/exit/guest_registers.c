@@ -187,6 +187,8 @@ static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)
 			return REFUSED;
 		guest->tsc_aux = value;
 		return wrmsr_safe(MSR_TSC_AUX, value) ? ANSWERED : REFUSED;
+	case MSR_STAR ... MSR_SFMASK: /* VT-x */
+		return vcpu_write_syscall_msr(vcpu, msr, value) ? ANSWERED : REFUSED;
 	case MSR_SPEC_CTRL:
 		return write_spec_ctrl(guest, value);
 	case MSR_PRED_CMD:

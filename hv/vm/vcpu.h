@@ -69,7 +69,8 @@ struct vcpu_segments {
 };
 
 struct vcpu_msrs {
-	u64 star, lstar, cstar, sfmask, kernel_gs_base;
+	u64 syscall[4]; /* STAR, LSTAR, CSTAR, SFMASK: by LUV_MSR_. VT-x: always valid, because their writes exit */
+	u64 kernel_gs_base;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 pat; /* guests only */
 };
@@ -185,6 +186,9 @@ static inline void vcpu_need(struct vcpu *vcpu, u32 groups)
 
 /* Raises an exception in the guest at its next entry, on the instruction at rip. */
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
+
+/* A write to STAR, LSTAR, CSTAR or SFMASK that exited, while the vCPU is active; false: #GP. */
+bool vcpu_write_syscall_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
 /* The state of a CPU after RESET, but for the registers that INIT keeps (APM 2 table 14-1). */
 void vcpu_reset(struct vcpu *vcpu);

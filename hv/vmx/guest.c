@@ -32,11 +32,10 @@
 /* "Invalid guest state", as the CPU says it. */
 #define INVALID_STATE ((u32)(REASON_ENTRY_FAILED | REASON_INVALID_STATE))
 
-/* The MSRs that entry and exit and vmx_switch_worlds switch: the guest has its own. */
+/* The MSRs that entry and exit and vmx_switch_worlds switch: the guest has its own. SYSCALL's it may read. */
 static const u32 switched_msrs[] = {
-	MSR_STAR,	    MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,
-	MSR_FS_BASE,	    MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
-	MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,
+	MSR_FS_BASE,	  MSR_GS_BASE,	    MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
+	MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT,
 };
 
 static u8 guest_bitmap[PAGE_SIZE] ALIGNED(4096);
@@ -46,6 +45,8 @@ COLD void vmx_guest_init(void)
 	memset(guest_bitmap, 0xff, sizeof(guest_bitmap));
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
 		msr_bitmap_set(guest_bitmap, switched_msrs[i], true, true, false);
+	for (u32 msr = MSR_STAR; msr <= MSR_SFMASK; msr++)
+		msr_bitmap_set(guest_bitmap, msr, true, false, false);
 }
 
 /* NE must be set; CD and NW would be the CPU's. CR4's mask is written with CR4. */

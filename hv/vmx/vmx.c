@@ -114,6 +114,13 @@ static const struct nested_format *vmx_nested_format(bool guest)
 	return guest ? &ept_guest_format : &ept_dom0_format;
 }
 
+/* From now on known, because dom0's writes exit. Bochs changes some by INIT. */
+static void read_syscall_msrs(struct vcpu *vcpu)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(vcpu->msrs.syscall); i++)
+		vcpu->msrs.syscall[i] = rdmsr(MSR_STAR + i);
+}
+
 /* SDM 3C 24.8: what CR0 and CR4 must have in VMX operation. */
 static void vmx_cpu_on(hpa_t region)
 {
@@ -130,6 +137,9 @@ static void vmx_cpu_on(hpa_t region)
 
 		vmcs_use(x->vmcs);
 		x->flush = true;
+		/* Unless INIT has just torn a guest off, and they are the guest's. */
+		if (!this_cpu()->guest)
+			read_syscall_msrs(vcpu);
 	}
 }
 
@@ -220,6 +230,7 @@ static COLD bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 	vmcs_write(GUEST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
 	vmcs_write(GUEST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
 	vmcs_write(GUEST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
+	read_syscall_msrs(vcpu);
 	vcpu->active = true;
 	return true;
 }
@@ -266,26 +277,23 @@ void vmx_give_back(const struct vcpu *vcpu)
 		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
 }
 
-/* Writes are slow, and some have nothing to change. `now` has what is in the registers; NULL: nobody knows. */
-static void switch_in(struct vcpu *vcpu, const struct vmx *now)
+/* Writes are slow, and some have nothing to change. `from` has what is in the registers; NULL: nobody knows. */
+static void switch_in(struct vcpu *vcpu, const struct vcpu *from)
 {
-	const struct vmx *x = vcpu->vendor;
+	const struct vmx *x = vcpu->vendor, *now = from ? from->vendor : NULL;
+	const struct vcpu_msrs *msrs = &vcpu->msrs;
 
 	vmcs_use(x->vmcs);
 	if (!now || now->cr2 != x->cr2)
 		write_cr2(x->cr2);
 	if (!now || now->dr6 != x->dr6)
 		write_dr6(x->dr6);
-	if (!now || now->star != x->star)
-		wrmsr(MSR_STAR, x->star);
-	if (!now || now->lstar != x->lstar)
-		wrmsr(MSR_LSTAR, x->lstar);
-	if (!now || now->cstar != x->cstar)
-		wrmsr(MSR_CSTAR, x->cstar);
-	if (!now || now->sfmask != x->sfmask)
-		wrmsr(MSR_SFMASK, x->sfmask);
-	if (!now || now->kernel_gs_base != x->kernel_gs_base)
-		wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
+	for (u32 i = 0; i < ARRAY_SIZE(msrs->syscall); i++) {
+		if (!from || from->msrs.syscall[i] != msrs->syscall[i])
+			wrmsr(MSR_STAR + i, msrs->syscall[i]);
+	}
+	if (!from || from->msrs.kernel_gs_base != msrs->kernel_gs_base)
+		wrmsr(MSR_KERNEL_GS_BASE, msrs->kernel_gs_base);
 	vcpu->active = true;
 }
 
@@ -295,11 +303,7 @@ static void switch_out(struct vcpu *vcpu)
 
 	x->cr2 = read_cr2();
 	x->dr6 = read_dr6();
-	x->star = rdmsr(MSR_STAR);
-	x->lstar = rdmsr(MSR_LSTAR);
-	x->cstar = rdmsr(MSR_CSTAR);
-	x->sfmask = rdmsr(MSR_SFMASK);
-	x->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	vcpu->msrs.kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
 	vcpu->active = false;
 	if (vcpu->guest)
 		clear(x);
@@ -309,7 +313,7 @@ static void vmx_switch_worlds(struct vcpu *from, struct vcpu *to)
 {
 	if (from)
 		switch_out(from);
-	switch_in(to, from ? from->vendor : NULL);
+	switch_in(to, from);
 }
 
 /* --- registers ------------------------------------------------------------------------------ */
@@ -375,20 +379,14 @@ static void load_segments(struct vcpu_segments *s)
 
 static void load_msrs(struct vcpu *vcpu)
 {
-	const struct vmx *x = vcpu->vendor;
-	bool live = vcpu->active;
+	struct vcpu_msrs *m = &vcpu->msrs;
 
-	vcpu->msrs = (struct vcpu_msrs){
-		.star = live ? rdmsr(MSR_STAR) : x->star,
-		.lstar = live ? rdmsr(MSR_LSTAR) : x->lstar,
-		.cstar = live ? rdmsr(MSR_CSTAR) : x->cstar,
-		.sfmask = live ? rdmsr(MSR_SFMASK) : x->sfmask,
-		.kernel_gs_base = live ? rdmsr(MSR_KERNEL_GS_BASE) : x->kernel_gs_base,
-		.sysenter_cs = vmcs_read(GUEST_SYSENTER_CS),
-		.sysenter_esp = vmcs_read(GUEST_SYSENTER_ESP),
-		.sysenter_eip = vmcs_read(GUEST_SYSENTER_EIP),
-		.pat = vmcs_read(GUEST_PAT),
-	};
+	if (vcpu->active)
+		m->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	m->sysenter_cs = vmcs_read(GUEST_SYSENTER_CS);
+	m->sysenter_esp = vmcs_read(GUEST_SYSENTER_ESP);
+	m->sysenter_eip = vmcs_read(GUEST_SYSENTER_EIP);
+	m->pat = vmcs_read(GUEST_PAT);
 }
 
 static void vmx_load(struct vcpu *vcpu, u32 groups)
@@ -497,17 +495,11 @@ static void store_segments(const struct vcpu_segments *s)
 	vmcs_write(GUEST_IDTR_LIMIT, s->idt_limit);
 }
 
-/* Guests only: dom0's MSRs are its own business. */
+/* Guests only: dom0's MSRs are its own business. The others were switched in. */
 static void store_msrs(const struct vcpu *vcpu)
 {
 	const struct vcpu_msrs *m = &vcpu->msrs;
-	struct vmx *x = vcpu->vendor;
 
-	wrmsr(MSR_STAR, x->star = m->star);
-	wrmsr(MSR_LSTAR, x->lstar = m->lstar);
-	wrmsr(MSR_CSTAR, x->cstar = m->cstar);
-	wrmsr(MSR_SFMASK, x->sfmask = m->sfmask);
-	wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base = m->kernel_gs_base);
 	vmcs_write(GUEST_SYSENTER_CS, m->sysenter_cs);
 	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
 	vmcs_write(GUEST_SYSENTER_EIP, m->sysenter_eip);

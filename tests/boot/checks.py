@@ -258,6 +258,23 @@ def vmx_locked(trial):
            f"FEATURE_CONTROL read, written with 5 and read again: {trial.lines[1:]}")
 
 
+# CSTAR, which Intel's CPUs keep and never use, is changed, and a guest, whose is another, runs in between.
+@check("SYSCALL's MSRs take what the CPU takes, and are dom0's again behind a guest",
+       """modprobe msr
+       for cpu in $(seq 0 $(($(nproc) - 1))); do
+           lstar=$(cpu read $cpu 0xc0000082); cstar=$(cpu read $cpu 0xc0000083); echo $lstar
+           cpu write $cpu 0xc0000082 0x8000000000000000; cpu read $cpu 0xc0000082
+           cpu write $cpu 0xc0000083 0xffffffff87654321; taskset -c $cpu luvalley-loop >/dev/null
+           cpu read $cpu 0xc0000083; cpu write $cpu 0xc0000083 $cstar
+       done""")
+def syscall_msrs(trial):
+    expect(len(trial.lines) == 6 * trial.case.cpus, last_words(trial.output))
+    for cpu in range(trial.case.cpus):
+        lstar, *rest = trial.lines[6 * cpu:6 * cpu + 6]
+        expect(rest == ["EIO", lstar, "written", "0xffffffff87654321", "written"],
+               f"CPU {cpu}: LSTAR is {lstar}; after a bad one, and CSTAR: {rest}")
+
+
 @check("kvm_intel declines", "modprobe kvm_intel; echo $?; dmesg; test ! -e /dev/kvm")
 def kvm_intel_declines(trial):
     trial.succeeded()
