@@ -42,12 +42,11 @@ static void xsetbv_exit(struct vcpu *vcpu)
 
 	if (!instruction_known(vcpu, OPCODE_XSETBV))
 		return;
-	if ((u32)vcpu->gpr[GPR_RCX] || !xsetbv_safe(value)) {
+	if ((u32)vcpu->gpr[GPR_RCX] || !xsetbv_safe(value))
 		vcpu_raise(vcpu, VECTOR_GP, true, 0);
-		return;
-	}
-	vcpu->cpu->dom0_xcr0 = value;
-	instruction_retire(vcpu);
+	else
+		instruction_retire(vcpu);
+	vcpu->cpu->dom0_xcr0 = xgetbv();
 }
 
 /* A triple fault resets the machine, as it does bare. */

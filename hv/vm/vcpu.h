@@ -81,7 +81,8 @@ struct vcpu_msrs {
 #define VCPU_MSRS	BIT(2)
 #define VCPU_INTERCEPTS BIT(3) /* dirty only: guests' window and exceptions */
 #define VCPU_FLUSH	BIT(4) /* dirty only: what the CPU caches of the guest is void, the TLB included */
-#define VCPU_NEAR	BIT(5) /* of VCPU_CONTROL cr3 and cr4, which AMD-V has at hand after each exit */
+/* Of VCPU_CONTROL cr3 and cr4, which AMD-V has at hand after each exit; dom0's cr3 is valid after each LUV_EXIT_CALL. */
+#define VCPU_NEAR	BIT(5)
 
 struct vcpu_exit {
 	u32 reason; /* enum luv_exit */

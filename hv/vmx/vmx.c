@@ -569,12 +569,11 @@ static void keep_nmi_blocked(const struct vcpu *vcpu, u32 reason)
  * preemption timer, at 0, ends dom0's run before its first instruction, behind that event's delivery (SDM 3C
  * 27.7.4). A CPU without the timer delivers the NMI at its next exit.
  */
-static u32 hand_on(struct vcpu *vcpu)
+static COLD u32 hand_on(struct vcpu *vcpu, u32 pending)
 {
-	u32 pending = __atomic_load_n(&vcpu->cpu->pending, __ATOMIC_RELAXED);
 	bool mc = pending & CPU_PENDING_MC;
 
-	if (vcpu->event || !pending)
+	if (vcpu->event)
 		return pending;
 	/* One that waits for STARTUP takes neither, and no entry that injects (SDM 3C 27.3.1.5). */
 	if (__atomic_load_n(&vcpu->cpu->state, __ATOMIC_RELAXED) == CPU_WAITING)
@@ -642,16 +641,19 @@ static void read_exit(struct vcpu *vcpu, u32 reason)
 	struct vmx *x = vcpu->vendor;
 
 	x->event = false;
-	x->interruptibility = vmcs_read(GUEST_INTERRUPTIBILITY);
+	x->interruptibility = vmcs_read_inline(GUEST_INTERRUPTIBILITY);
 	vcpu->valid = 0;
-	vcpu->gpr[GPR_RSP] = x->rsp = vmcs_read(GUEST_RSP);
-	vcpu->rip = x->rip = vmcs_read(GUEST_RIP);
-	vcpu->rflags = x->rflags = vmcs_read(GUEST_RFLAGS);
+	vcpu->gpr[GPR_RSP] = x->rsp = vmcs_read_inline(GUEST_RSP);
+	vcpu->rip = x->rip = vmcs_read_inline(GUEST_RIP);
+	vcpu->rflags = x->rflags = vmcs_read_inline(GUEST_RFLAGS);
 	vcpu->shadow = x->interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 	vcpu->event = interrupted_event(reason);
 	/* Outside 64-bit mode RIP has 32 bits (SDM 3C 27.3.1.4). */
-	vcpu->code64 = vcpu->rip >> 32 || (vmcs_read(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG &&
-					   vmcs_read(GUEST_EFER) & EFER_LMA);
+	vcpu->code64 = vcpu->rip >> 32 || (vmcs_read_inline(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG &&
+					   vmcs_read_inline(GUEST_EFER) & EFER_LMA);
+	/* A call asks whose it is. */
+	if (reason == REASON_VMCALL)
+		vcpu->control.cr3 = vmcs_read_inline(GUEST_CR3);
 }
 
 /* The CPU refused: say which check of ours it would have failed, or what it says itself. */
@@ -676,7 +678,7 @@ static COLD void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
 static void exited(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	u32 reason = (u32)vmcs_read(EXIT_REASON);
+	u32 reason = (u32)vmcs_read_inline(EXIT_REASON);
 
 	if (reason & REASON_ENTRY_FAILED) {
 		entry_failed(vcpu, reason, 0);
@@ -691,12 +693,27 @@ static void exited(struct vcpu *vcpu)
 	vmx_decode(vcpu, reason & 0xffff);
 }
 
+static void ended(struct vcpu *vcpu, u32 answer)
+{
+	if (answer == RUN_EXITED)
+		exited(vcpu);
+	else if (answer == RUN_PENDING)
+		vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_NMI};
+	else
+		entry_failed(vcpu, 0, answer == RUN_FAILED ? 0 : vmcs_read(INSTRUCTION_ERROR));
+}
+
 static u32 enter_dom0(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	u32 waiting = hand_on(vcpu), answer;
-	bool at_once = waiting && vmx_has.timer;
+	u32 waiting = __atomic_load_n(&vcpu->cpu->pending, __ATOMIC_RELAXED), answer;
+	bool at_once;
 
+	if (waiting)
+		waiting = hand_on(vcpu, waiting);
+	at_once = waiting && vmx_has.timer;
+	if (x->flush)
+		flush(x);
 	if (at_once) {
 		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin | PIN_TIMER);
 		vmcs_write(PREEMPTION_TIMER, 0);
@@ -705,35 +722,33 @@ static u32 enter_dom0(struct vcpu *vcpu)
 	answer = vmx_run(vcpu, x->launched, &vcpu->cpu->pending, waiting, &x->host_rsp);
 	if (at_once)
 		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin);
+	ended(vcpu, answer);
 	return answer;
+}
+
+static void enter_guest(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+
+	if (!vmx_guest_prepare(vcpu))
+		return;
+	write_entry(vcpu);
+	ended(vcpu, vmx_run_guest(vcpu, x->launched | verw, &vcpu->cpu->pending, 0, &x->host_rsp));
+	vmx_guest_exited(vcpu);
 }
 
 static void vmx_enter(struct vcpu *vcpu)
 {
-	struct vmx *x = vcpu->vendor;
 	u32 answer;
 
-	do {
-		if (vcpu->guest && !vmx_guest_prepare(vcpu))
-			return;
-		if (x->flush)
-			flush(x);
-		if (vcpu->guest)
-			write_entry(vcpu);
-		answer = vcpu->guest ? vmx_run_guest(vcpu, x->launched | verw, &vcpu->cpu->pending, 0,
-						     &x->host_rsp)
-				     : enter_dom0(vcpu);
-		if (answer == RUN_EXITED)
-			exited(vcpu);
-		/* The timer's exit and an NMI before the entry are nobody's but ours. */
-	} while (!vcpu->guest && (answer == RUN_PENDING ||
-				  (answer == RUN_EXITED && vcpu->exit.code == REASON_TIMER)));
-	if (answer == RUN_PENDING)
-		vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_NMI};
-	else if (answer != RUN_EXITED)
-		entry_failed(vcpu, 0, answer == RUN_FAILED ? 0 : vmcs_read(INSTRUCTION_ERROR));
-	if (vcpu->guest)
-		vmx_guest_exited(vcpu);
+	if (vcpu->guest) {
+		enter_guest(vcpu);
+		return;
+	}
+	/* The timer's exit and an NMI before the entry are nobody's but ours. */
+	do
+		answer = enter_dom0(vcpu);
+	while (answer == RUN_PENDING || (answer == RUN_EXITED && vcpu->exit.code == REASON_TIMER));
 }
 
 /* --- starting and stopping CPUs ------------------------------------------------------------- */
