@@ -49,7 +49,7 @@ bool vcpu_write_syscall_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	if (!wrmsr_safe(msr, value))
 		return false;
-	vcpu->msrs.syscall[msr - MSR_STAR] = rdmsr(msr);
+	vcpu->msrs.syscall[msr - MSR_STAR] = vcpu->cpu->syscall[msr - MSR_STAR] = rdmsr(msr);
 	return true;
 }
 

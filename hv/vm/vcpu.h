@@ -188,7 +188,7 @@ static inline void vcpu_need(struct vcpu *vcpu, u32 groups)
 /* Raises an exception in the guest at its next entry, on the instruction at rip. */
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
 
-/* A write to STAR, LSTAR, CSTAR or SFMASK that exited, while the vCPU is active; false: #GP. */
+/* A write to STAR, LSTAR, CSTAR or SFMASK that exited; false: #GP. */
 bool vcpu_write_syscall_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
 /* The state of a CPU after RESET, but for the registers that INIT keeps (APM 2 table 14-1). */

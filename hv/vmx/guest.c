@@ -32,7 +32,7 @@
 /* "Invalid guest state", as the CPU says it. */
 #define INVALID_STATE ((u32)(REASON_ENTRY_FAILED | REASON_INVALID_STATE))
 
-/* The MSRs that entry and exit and vmx_switch_worlds switch: the guest has its own. SYSCALL's it may read. */
+/* The MSRs that entry and exit and vmx_switch_worlds switch: the guest has its own. */
 static const u32 switched_msrs[] = {
 	MSR_FS_BASE,	  MSR_GS_BASE,	    MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
 	MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT,
@@ -45,8 +45,6 @@ COLD void vmx_guest_init(void)
 	memset(guest_bitmap, 0xff, sizeof(guest_bitmap));
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
 		msr_bitmap_set(guest_bitmap, switched_msrs[i], true, true, false);
-	for (u32 msr = MSR_STAR; msr <= MSR_SFMASK; msr++)
-		msr_bitmap_set(guest_bitmap, msr, true, false, false);
 }
 
 /* NE must be set; CD and NW would be the CPU's. CR4's mask is written with CR4. */

@@ -114,11 +114,16 @@ static const struct nested_format *vmx_nested_format(bool guest)
 	return guest ? &ept_guest_format : &ept_dom0_format;
 }
 
-/* From now on known, because dom0's writes exit. Bochs changes some by INIT. */
-static void read_syscall_msrs(struct vcpu *vcpu)
+/* From now on they are known, because writes exit. Those are dom0's, unless INIT (which changes some in Bochs) has torn off a guest. */
+static void read_syscall_msrs(struct vcpu *dom0)
 {
-	for (u32 i = 0; i < ARRAY_SIZE(vcpu->msrs.syscall); i++)
-		vcpu->msrs.syscall[i] = rdmsr(MSR_STAR + i);
+	struct cpu *cpu = dom0->cpu;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cpu->syscall); i++) {
+		cpu->syscall[i] = rdmsr(MSR_STAR + i);
+		if (!cpu->guest)
+			dom0->msrs.syscall[i] = cpu->syscall[i];
+	}
 }
 
 /* SDM 3C 24.8: what CR0 and CR4 must have in VMX operation. */
@@ -137,9 +142,7 @@ static void vmx_cpu_on(hpa_t region)
 
 		vmcs_use(x->vmcs);
 		x->flush = true;
-		/* Unless INIT has just torn a guest off, and they are the guest's. */
-		if (!this_cpu()->guest)
-			read_syscall_msrs(vcpu);
+		read_syscall_msrs(vcpu);
 	}
 }
 
@@ -277,23 +280,30 @@ void vmx_give_back(const struct vcpu *vcpu)
 		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
 }
 
+static void load_syscall_msrs(const struct vcpu *vcpu)
+{
+	u64 *now = vcpu->cpu->syscall;
+
+	for (u32 i = 0; i < ARRAY_SIZE(vcpu->cpu->syscall); i++) {
+		if (now[i] != vcpu->msrs.syscall[i])
+			wrmsr(MSR_STAR + i, now[i] = vcpu->msrs.syscall[i]);
+	}
+}
+
 /* Writes are slow, and some have nothing to change. `from` has what is in the registers; NULL: nobody knows. */
 static void switch_in(struct vcpu *vcpu, const struct vcpu *from)
 {
 	const struct vmx *x = vcpu->vendor, *now = from ? from->vendor : NULL;
-	const struct vcpu_msrs *msrs = &vcpu->msrs;
 
 	vmcs_use(x->vmcs);
 	if (!now || now->cr2 != x->cr2)
 		write_cr2(x->cr2);
 	if (!now || now->dr6 != x->dr6)
 		write_dr6(x->dr6);
-	for (u32 i = 0; i < ARRAY_SIZE(msrs->syscall); i++) {
-		if (!from || from->msrs.syscall[i] != msrs->syscall[i])
-			wrmsr(MSR_STAR + i, msrs->syscall[i]);
-	}
-	if (!from || from->msrs.kernel_gs_base != msrs->kernel_gs_base)
-		wrmsr(MSR_KERNEL_GS_BASE, msrs->kernel_gs_base);
+	if (!vcpu->guest || x->syscalls)
+		load_syscall_msrs(vcpu);
+	if (!from || from->msrs.kernel_gs_base != vcpu->msrs.kernel_gs_base)
+		wrmsr(MSR_KERNEL_GS_BASE, vcpu->msrs.kernel_gs_base);
 	vcpu->active = true;
 }
 
@@ -460,6 +470,9 @@ static void store_control(struct vcpu *vcpu)
 	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE | (x->cr4_mask & CR4_MCE));
 	vmcs_write(CR4_SHADOW, c->cr4);
 	vmcs_write(GUEST_EFER, c->efer);
+	x->syscalls = c->efer & EFER_SCE;
+	if (x->syscalls)
+		load_syscall_msrs(vcpu);
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
 	vmcs_write(GUEST_DR7, c->dr7);
 	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
@@ -495,7 +508,7 @@ static void store_segments(const struct vcpu_segments *s)
 	vmcs_write(GUEST_IDTR_LIMIT, s->idt_limit);
 }
 
-/* Guests only: dom0's MSRs are its own business. The others were switched in. */
+/* Guests only: dom0's MSRs are its own business. The others were switched in, or are when they matter. */
 static void store_msrs(const struct vcpu *vcpu)
 {
 	const struct vcpu_msrs *m = &vcpu->msrs;
