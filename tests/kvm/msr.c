@@ -32,7 +32,8 @@ GUEST(swaps, 64,
 /* #GP: drops the error code, says so, and steps over RDMSR or WRMSR. */
 GUEST(fault, 64, "add $8, %rsp; out %al, $0x13; addq $2, (%rsp); iretq");
 
-/* SYSCALL once and again, by what the guest sets up itself: STAR, LSTAR from DATA, EFER.SCE; or the client. */
+/* SYSCALL once and again, by what the guest sets up itself: STAR, LSTAR from DATA, EFER.SCE; or
+ * the client. */
 GUEST(sets_up, 64,
       "mov $0xc0000081, %ecx; xor %eax, %eax; mov $8, %edx; wrmsr\n"
       "inc %ecx; mov (%rsi), %eax; xor %edx, %edx; wrmsr\n"
@@ -128,7 +129,8 @@ static void test_guest_writes(int argument)
 	}
 }
 
-/* By turns, on one CPU: each finds its own, and the system, whose kernel has others, goes on. */
+/* By turns, on one CPU: each finds its own, and the system, whose kernel has others, goes on.
+ */
 static void test_apart(int argument)
 {
 	(void)argument;
@@ -138,7 +140,8 @@ static void test_apart(int argument)
 	for (unsigned round = 0; round < 3; round++) {
 		for (size_t i = 0; i < 2 * VALUES; i++) {
 			const unsigned id = i & 1;
-			const uint64_t before = values[i / 2].value + 0x200 * round + 0x100 * id;
+			const uint64_t before =
+			    values[i / 2].value + 0x200 * round + 0x100 * id;
 			uint64_t seen;
 
 			ask(values[i / 2].index, before + 0x200);
