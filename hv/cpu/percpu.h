@@ -55,6 +55,7 @@ struct cpu {
 	void *fpu;	    /* a page: dom0's FPU while a guest runs */
 	u64 tag_generation; /* vm/tag.c; 0: no tag was given yet; no two CPUs ever have the same */
 	u32 next_tag;
+	u64 syscall[4]; /* what its STAR, LSTAR, CSTAR and SFMASK hold; VT-x */
 	u64 dom0_xcr0;
 	u64 dom0_dr[4];
 	struct dom0_msrs dom0_msrs;

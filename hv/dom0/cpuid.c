@@ -174,7 +174,8 @@ void dom0_cpuid_exit(struct vcpu *vcpu)
 	if (!instruction_known(vcpu, OPCODE_CPUID))
 		return;
 	r = leaf >> 8 == LUV_CPUID_BASE >> 8 ? ours(leaf) : filtered(leaf, subleaf);
-	vcpu_need(vcpu, VCPU_NEAR);
+	if (leaf == 1 || leaf == 7)
+		vcpu_need(vcpu, VCPU_NEAR);
 	if (vcpu->ops->cpuid)
 		vcpu->ops->cpuid(leaf, subleaf, &r);
 	if (leaf == 1)

@@ -180,6 +180,7 @@ static const struct msr_rule rules[] = {
 	{BOTH, MSR_APIC_BASE, MSR_APIC_BASE, NULL, write_apic_base},
 	{BOTH, MSR_X2APIC_ICR, MSR_X2APIC_ICR, NULL, write_x2apic_icr},
 	{BOTH, MSR_TSC_AUX, MSR_TSC_AUX, NULL, write_tsc_aux},
+	{VMX, MSR_STAR, MSR_SFMASK, NULL, vcpu_write_syscall_msr},
 	{SVM, MSR_TSC_RATIO, MSR_TSC_RATIO, NULL, write_refused},
 	{SVM, MSR_SYSCFG, MSR_SYSCFG, NULL, write_syscfg},
 	{SVM, MSR_HWCR, MSR_HWCR, NULL, write_hwcr},

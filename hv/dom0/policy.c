@@ -46,6 +46,7 @@ static void xsetbv_exit(struct vcpu *vcpu)
 		vcpu_raise(vcpu, VECTOR_GP, true, 0);
 	else
 		instruction_retire(vcpu);
+	vcpu->cpu->dom0_xcr0 = xgetbv();
 }
 
 /* A triple fault resets the machine, as it does bare. */

@@ -134,6 +134,9 @@ static enum answer read_msr(struct vcpu *vcpu, u32 msr, u64 *value)
 	case MSR_TSC_AUX:
 		*value = guest->tsc_aux;
 		return ANSWERED;
+	case MSR_STAR ... MSR_SFMASK: /* VT-x */
+		*value = vcpu->msrs.syscall[msr - MSR_STAR];
+		return ANSWERED;
 	case MSR_SPEC_CTRL:
 		*value = guest->spec_ctrl;
 		return ANSWERED;
@@ -187,6 +190,8 @@ static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)
 			return REFUSED;
 		guest->tsc_aux = value;
 		return wrmsr_safe(MSR_TSC_AUX, value) ? ANSWERED : REFUSED;
+	case MSR_STAR ... MSR_SFMASK:
+		return vcpu_write_syscall_msr(vcpu, msr, value) ? ANSWERED : REFUSED;
 	case MSR_SPEC_CTRL:
 		return write_spec_ctrl(guest, value);
 	case MSR_PRED_CMD:

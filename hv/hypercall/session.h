@@ -22,9 +22,8 @@ u32 session_key_read(u16 port);
 void session_describe(struct luv_acpi_table *table);
 
 /* The caller's: CR3's frame. */
-static inline u64 session_address_space(struct vcpu *vcpu)
+static inline u64 session_address_space(const struct vcpu *vcpu)
 {
-	vcpu_need(vcpu, VCPU_NEAR);
 	return vcpu->control.cr3 & CR3_FRAME;
 }
 

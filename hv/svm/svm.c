@@ -195,7 +195,7 @@ _Static_assert(offsetof(struct vmcb, cr2) - offsetof(struct vmcb, star) == MSR_W
 static void load_msrs(struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	refresh(vcpu, vmcb);
-	copy_words(&vcpu->msrs.star, &vmcb->star, MSR_WORDS);
+	copy_words(vcpu->msrs.syscall, &vmcb->star, MSR_WORDS);
 	vcpu->msrs.pat = vmcb->g_pat;
 }
 
@@ -267,7 +267,7 @@ static void store_segments(const struct vcpu *vcpu, struct vmcb *vmcb)
 static void store_msrs(const struct vcpu *vcpu, struct vmcb *vmcb)
 {
 	refresh(vcpu, vmcb);
-	copy_words(&vmcb->star, &vcpu->msrs.star, MSR_WORDS);
+	copy_words(&vmcb->star, vcpu->msrs.syscall, MSR_WORDS);
 	vmcb->g_pat = vcpu->msrs.pat;
 	vmcb->tsc_offset = vcpu->guest->tsc_offset;
 	if (vcpu->active)

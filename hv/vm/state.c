@@ -94,8 +94,8 @@ static void take_msrs(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	const u64 *msr = page->msr;
 
-	copy_words(&vcpu->msrs.star, msr, MSR_WORDS);
-	vcpu->msrs.sfmask = (u32)vcpu->msrs.sfmask;
+	copy_words(vcpu->msrs.syscall, msr, MSR_WORDS);
+	vcpu->msrs.syscall[LUV_MSR_SFMASK] = (u32)vcpu->msrs.syscall[LUV_MSR_SFMASK];
 	vcpu->msrs.sysenter_cs = (u32)vcpu->msrs.sysenter_cs;
 	vcpu->guest->tsc_aux = (u32)read_once(&msr[LUV_MSR_TSC_AUX]);
 	vcpu->guest->tsc_offset = read_once(&msr[LUV_MSR_TSC_OFFSET]);
@@ -201,7 +201,7 @@ static void give_debug(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 
 static void give_msrs(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 {
-	copy_words(page->msr, &vcpu->msrs.star, MSR_WORDS);
+	copy_words(page->msr, vcpu->msrs.syscall, MSR_WORDS);
 	page->msr[LUV_MSR_TSC_AUX] = vcpu->guest->tsc_aux;
 	page->msr[LUV_MSR_TSC_OFFSET] = vcpu->guest->tsc_offset;
 	page->msr[LUV_MSR_APIC_BASE] = vcpu->guest->lapic.base;

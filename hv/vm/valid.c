@@ -88,7 +88,7 @@ static bool msrs_valid(const struct vcpu *vcpu)
 	const struct vcpu_msrs *m = &vcpu->msrs;
 	bool la57 = vcpu->control.cr4 & CR4_LA57;
 
-	return canonical(m->lstar, la57) && canonical(m->cstar, la57) &&
+	return canonical(m->syscall[LUV_MSR_LSTAR], la57) && canonical(m->syscall[LUV_MSR_CSTAR], la57) &&
 	       canonical(m->kernel_gs_base, la57) && canonical(m->sysenter_esp, la57) &&
 	       canonical(m->sysenter_eip, la57) && pat_valid(m->pat);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "vm/vcpu.h"
 
+#include "cpu/desc.h"
+#include "cpu/msr.h"
 #include "cpu/x86.h"
 #include "lib/string.h"
 #include "vm/virt_ops.h"
@@ -41,6 +43,14 @@ void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
 		vcpu->event = with_error | (u64)error << 32 | vector;
 	else
 		vcpu->event = EVENT_VALID | EVENT_EXCEPTION | vector;
+}
+
+bool vcpu_write_syscall_msr(struct vcpu *vcpu, u32 msr, u64 value)
+{
+	if (!wrmsr_safe(msr, value))
+		return false;
+	vcpu->msrs.syscall[msr - MSR_STAR] = vcpu->cpu->syscall[msr - MSR_STAR] = rdmsr(msr);
+	return true;
 }
 
 static struct segment real_segment(u16 attributes)

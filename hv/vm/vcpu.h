@@ -69,7 +69,8 @@ struct vcpu_segments {
 };
 
 struct vcpu_msrs {
-	u64 star, lstar, cstar, sfmask, kernel_gs_base;
+	u64 syscall[4]; /* STAR, LSTAR, CSTAR, SFMASK: by LUV_MSR_. VT-x: always valid, because their writes exit */
+	u64 kernel_gs_base;
 	u64 sysenter_cs, sysenter_esp, sysenter_eip;
 	u64 pat; /* guests only */
 };
@@ -80,7 +81,8 @@ struct vcpu_msrs {
 #define VCPU_MSRS	BIT(2)
 #define VCPU_INTERCEPTS BIT(3) /* dirty only: guests' window and exceptions */
 #define VCPU_FLUSH	BIT(4) /* dirty only: what the CPU caches of the guest is void, the TLB included */
-#define VCPU_NEAR	BIT(5) /* of VCPU_CONTROL cr3 and cr4, which AMD-V has at hand after each exit */
+/* Of VCPU_CONTROL cr3 and cr4, which AMD-V has at hand after each exit; dom0's cr3 is valid after each LUV_EXIT_CALL. */
+#define VCPU_NEAR	BIT(5)
 
 struct vcpu_exit {
 	u32 reason; /* enum luv_exit */
@@ -185,6 +187,9 @@ static inline void vcpu_need(struct vcpu *vcpu, u32 groups)
 
 /* Raises an exception in the guest at its next entry, on the instruction at rip. */
 void vcpu_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error);
+
+/* A write to STAR, LSTAR, CSTAR or SFMASK that exited; false: #GP. */
+bool vcpu_write_syscall_msr(struct vcpu *vcpu, u32 msr, u64 value);
 
 /* The state of a CPU after RESET, but for the registers that INIT keeps (APM 2 table 14-1). */
 void vcpu_reset(struct vcpu *vcpu);

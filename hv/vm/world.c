@@ -23,6 +23,7 @@
 static struct {
 	bool xsave, xss, tsc_aux, spec_ctrl, ibpb, debugctl, counters, l1d;
 	bool leaks_pointers;
+	bool xcr0_known; /* XSETBV exits, dom0's too */
 	bool more; /* any of xss, spec_ctrl, ibpb, counters */
 	u64 xcr0;
 	struct state_limits limits;
@@ -137,6 +138,7 @@ COLD void world_init(void)
 	has.xsave = cpuid(1, 0).ecx & BIT(26);
 	has.xcr0 = has.xsave ? usable_xcr0() : BIT(0);
 	has.xss = has.xsave && cpuid(0xd, 1).eax & BIT(3);
+	has.xcr0_known = is_intel(); /* SDM 3C 26.1.2 */
 	has.tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
 	has.leaks_pointers = !is_intel() && !(sizes.ebx & BIT(2)); /* RstrFpErrPtrs (APM 3 E.4.7) */
 	/* AMD: any of IBRS, STIBP, SSBD (APM 3 E.4.7). */
@@ -165,9 +167,11 @@ COLD bool world_cpu_init(struct cpu *cpu)
 	u64 cr4 = read_cr4() | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_MCE;
 
 	write_cr4(has.xsave ? cr4 | CR4_OSXSAVE : cr4);
-	/* dom0's, whose writes exit; unless an INIT has just torn a guest off, and it is the guest's. */
+	/* dom0's, whose writes exit; unless an INIT has just torn a guest off, and they are the guest's. */
 	if (!cpu->guest && has.tsc_aux)
 		cpu->dom0_msrs.tsc_aux = rdmsr(MSR_TSC_AUX);
+	if (!cpu->guest && has.xsave)
+		cpu->dom0_xcr0 = xgetbv();
 	if (!cpu->fpu)
 		cpu->fpu = page_alloc();
 	return cpu->fpu;
@@ -245,7 +249,7 @@ static void set_xcr0(u64 from, u64 to)
 
 /*
  * From the one area to the other, with all that we switch enabled. False where the other is refused: the one is back.
- * dom0's XSETBV does not exit, nor does a guest's everywhere, so XCR0 is read.
+ * With AMD-V dom0's XSETBV does not exit, nor a guest's under TCG, so XCR0 is read there.
  */
 static inline bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to_xcr0)
 {
@@ -253,7 +257,9 @@ static inline bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to
 
 	if (!has.xsave)
 		return fx_switch(from, to);
-	*from_xcr0 = now = xgetbv();
+	if (!has.xcr0_known)
+		*from_xcr0 = xgetbv();
+	now = *from_xcr0;
 	set_xcr0(now, parts);
 	fpu_save(from, parts);
 	fpu_forget_pointers();

@@ -190,8 +190,8 @@ void vmx_decode(struct vcpu *vcpu, u32 reason)
 	struct vcpu_exit *exit = &vcpu->exit;
 
 	exit->code = reason;
-	exit->info = has_qualification(reason) ? vmcs_read(EXIT_QUALIFICATION) : 0;
-	exit->length = has_length(reason) ? (u8)vmcs_read(EXIT_INSTRUCTION_LENGTH) : 0;
+	exit->info = has_qualification(reason) ? vmcs_read_inline(EXIT_QUALIFICATION) : 0;
+	exit->length = has_length(reason) ? (u8)vmcs_read_inline(EXIT_INSTRUCTION_LENGTH) : 0;
 	switch (reason) {
 	case REASON_EXCEPTION_OR_NMI:
 		decode_exception(vcpu);

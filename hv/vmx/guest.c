@@ -34,9 +34,8 @@
 
 /* The MSRs that entry and exit and vmx_switch_worlds switch: the guest has its own. */
 static const u32 switched_msrs[] = {
-	MSR_STAR,	    MSR_LSTAR,	      MSR_CSTAR,	  MSR_SFMASK,
-	MSR_FS_BASE,	    MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
-	MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,
+	MSR_FS_BASE,	  MSR_GS_BASE,	    MSR_KERNEL_GS_BASE, MSR_SYSENTER_CS,
+	MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT,
 };
 
 static u8 guest_bitmap[PAGE_SIZE] ALIGNED(4096);

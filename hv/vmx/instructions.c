@@ -110,15 +110,14 @@ void vmcs_use(hpa_t vmcs)
 	VMX_WITH_ADDRESS("vmptrld", vmcs.addr);
 }
 
+noreturn void vmcs_read_failed(u32 field)
+{
+	failed("VMREAD", field_name(field), field);
+}
+
 u64 vmcs_read(u32 field)
 {
-	u64 value;
-	bool bad;
-
-	__asm__ volatile("vmread %2, %0" : "=r"(value), "=@ccbe"(bad) : "r"((u64)field) : "memory");
-	if (bad)
-		failed("VMREAD", field_name(field), field);
-	return value;
+	return vmcs_read_inline(field);
 }
 
 void vmcs_write(u32 field, u64 value)

@@ -13,6 +13,20 @@ void vmx_off(void);
 void vmcs_clear(hpa_t vmcs);
 void vmcs_use(hpa_t vmcs); /* VMPTRLD: what the functions below work on */
 u64 vmcs_read(u32 field);
+noreturn void vmcs_read_failed(u32 field);
+
+/* The same, where each exit comes by. */
+static inline u64 vmcs_read_inline(u32 field)
+{
+	u64 value;
+	bool bad;
+
+	__asm__ volatile("vmread %2, %0" : "=r"(value), "=@ccbe"(bad) : "r"((u64)field) : "memory");
+	if (bad)
+		vmcs_read_failed(field);
+	return value;
+}
+
 void vmcs_write(u32 field, u64 value);
 
 /* Writes 0 to every field that this CPU has: a new VMCS holds nothing that means anything (SDM 3C 25.11.3). */

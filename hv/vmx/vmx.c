@@ -114,6 +114,18 @@ static const struct nested_format *vmx_nested_format(bool guest)
 	return guest ? &ept_guest_format : &ept_dom0_format;
 }
 
+/* From now on they are known, because writes exit. Those are dom0's, unless INIT (which changes some in Bochs) has torn off a guest. */
+static void read_syscall_msrs(struct vcpu *dom0)
+{
+	struct cpu *cpu = dom0->cpu;
+
+	for (u32 i = 0; i < ARRAY_SIZE(cpu->syscall); i++) {
+		cpu->syscall[i] = rdmsr(MSR_STAR + i);
+		if (!cpu->guest)
+			dom0->msrs.syscall[i] = cpu->syscall[i];
+	}
+}
+
 /* SDM 3C 24.8: what CR0 and CR4 must have in VMX operation. */
 static void vmx_cpu_on(hpa_t region)
 {
@@ -130,6 +142,7 @@ static void vmx_cpu_on(hpa_t region)
 
 		vmcs_use(x->vmcs);
 		x->flush = true;
+		read_syscall_msrs(vcpu);
 	}
 }
 
@@ -224,6 +237,7 @@ static COLD bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 	vmcs_write(GUEST_SYSENTER_CS, rdmsr(MSR_SYSENTER_CS));
 	vmcs_write(GUEST_SYSENTER_ESP, rdmsr(MSR_SYSENTER_ESP));
 	vmcs_write(GUEST_SYSENTER_EIP, rdmsr(MSR_SYSENTER_EIP));
+	read_syscall_msrs(vcpu);
 	vcpu->active = true;
 	return true;
 }
@@ -270,26 +284,30 @@ void vmx_give_back(const struct vcpu *vcpu)
 		vmcs_use(((const struct vmx *)owner->vendor)->vmcs);
 }
 
-/* Writes are slow, and some have nothing to change. `now` has what is in the registers; NULL: nobody knows. */
-static void switch_in(struct vcpu *vcpu, const struct vmx *now)
+static void load_syscall_msrs(const struct vcpu *vcpu)
 {
-	const struct vmx *x = vcpu->vendor;
+	u64 *now = vcpu->cpu->syscall;
+
+	for (u32 i = 0; i < ARRAY_SIZE(vcpu->cpu->syscall); i++) {
+		if (now[i] != vcpu->msrs.syscall[i])
+			wrmsr(MSR_STAR + i, now[i] = vcpu->msrs.syscall[i]);
+	}
+}
+
+/* Writes are slow, and some have nothing to change. `from` has what is in the registers; NULL: nobody knows. */
+static void switch_in(struct vcpu *vcpu, const struct vcpu *from)
+{
+	const struct vmx *x = vcpu->vendor, *now = from ? from->vendor : NULL;
 
 	vmcs_use(x->vmcs);
 	if (!now || now->cr2 != x->cr2)
 		write_cr2(x->cr2);
 	if (!now || now->dr6 != x->dr6)
 		write_dr6(x->dr6);
-	if (!now || now->star != x->star)
-		wrmsr(MSR_STAR, x->star);
-	if (!now || now->lstar != x->lstar)
-		wrmsr(MSR_LSTAR, x->lstar);
-	if (!now || now->cstar != x->cstar)
-		wrmsr(MSR_CSTAR, x->cstar);
-	if (!now || now->sfmask != x->sfmask)
-		wrmsr(MSR_SFMASK, x->sfmask);
-	if (!now || now->kernel_gs_base != x->kernel_gs_base)
-		wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base);
+	if (!vcpu->guest || x->syscalls)
+		load_syscall_msrs(vcpu);
+	if (!from || from->msrs.kernel_gs_base != vcpu->msrs.kernel_gs_base)
+		wrmsr(MSR_KERNEL_GS_BASE, vcpu->msrs.kernel_gs_base);
 	vcpu->active = true;
 }
 
@@ -299,11 +317,7 @@ static void switch_out(struct vcpu *vcpu)
 
 	x->cr2 = read_cr2();
 	x->dr6 = read_dr6();
-	x->star = rdmsr(MSR_STAR);
-	x->lstar = rdmsr(MSR_LSTAR);
-	x->cstar = rdmsr(MSR_CSTAR);
-	x->sfmask = rdmsr(MSR_SFMASK);
-	x->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	vcpu->msrs.kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
 	vcpu->active = false;
 	if (vcpu->guest)
 		clear(x);
@@ -313,7 +327,7 @@ static void vmx_switch_worlds(struct vcpu *from, struct vcpu *to)
 {
 	if (from)
 		switch_out(from);
-	switch_in(to, from ? from->vendor : NULL);
+	switch_in(to, from);
 }
 
 /* --- registers ------------------------------------------------------------------------------ */
@@ -379,20 +393,14 @@ static void load_segments(struct vcpu_segments *s)
 
 static void load_msrs(struct vcpu *vcpu)
 {
-	const struct vmx *x = vcpu->vendor;
-	bool live = vcpu->active;
+	struct vcpu_msrs *m = &vcpu->msrs;
 
-	vcpu->msrs = (struct vcpu_msrs){
-		.star = live ? rdmsr(MSR_STAR) : x->star,
-		.lstar = live ? rdmsr(MSR_LSTAR) : x->lstar,
-		.cstar = live ? rdmsr(MSR_CSTAR) : x->cstar,
-		.sfmask = live ? rdmsr(MSR_SFMASK) : x->sfmask,
-		.kernel_gs_base = live ? rdmsr(MSR_KERNEL_GS_BASE) : x->kernel_gs_base,
-		.sysenter_cs = vmcs_read(GUEST_SYSENTER_CS),
-		.sysenter_esp = vmcs_read(GUEST_SYSENTER_ESP),
-		.sysenter_eip = vmcs_read(GUEST_SYSENTER_EIP),
-		.pat = vmcs_read(GUEST_PAT),
-	};
+	if (vcpu->active)
+		m->kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
+	m->sysenter_cs = vmcs_read(GUEST_SYSENTER_CS);
+	m->sysenter_esp = vmcs_read(GUEST_SYSENTER_ESP);
+	m->sysenter_eip = vmcs_read(GUEST_SYSENTER_EIP);
+	m->pat = vmcs_read(GUEST_PAT);
 }
 
 static void vmx_load(struct vcpu *vcpu, u32 groups)
@@ -453,6 +461,9 @@ static void store_control(struct vcpu *vcpu)
 	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE | (x->cr4_mask & CR4_MCE));
 	vmcs_write(CR4_SHADOW, c->cr4);
 	vmcs_write(GUEST_EFER, c->efer);
+	x->syscalls = c->efer & EFER_SCE;
+	if (x->syscalls)
+		load_syscall_msrs(vcpu);
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
 	vmcs_write(GUEST_DR7, c->dr7);
 	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
@@ -488,17 +499,11 @@ static void store_segments(const struct vcpu_segments *s)
 	vmcs_write(GUEST_IDTR_LIMIT, s->idt_limit);
 }
 
-/* Guests only: dom0's MSRs are its own business. */
+/* Guests only: dom0's MSRs are its own business. The others were switched in, or are when they matter. */
 static void store_msrs(const struct vcpu *vcpu)
 {
 	const struct vcpu_msrs *m = &vcpu->msrs;
-	struct vmx *x = vcpu->vendor;
 
-	wrmsr(MSR_STAR, x->star = m->star);
-	wrmsr(MSR_LSTAR, x->lstar = m->lstar);
-	wrmsr(MSR_CSTAR, x->cstar = m->cstar);
-	wrmsr(MSR_SFMASK, x->sfmask = m->sfmask);
-	wrmsr(MSR_KERNEL_GS_BASE, x->kernel_gs_base = m->kernel_gs_base);
 	vmcs_write(GUEST_SYSENTER_CS, m->sysenter_cs);
 	vmcs_write(GUEST_SYSENTER_ESP, m->sysenter_esp);
 	vmcs_write(GUEST_SYSENTER_EIP, m->sysenter_eip);
@@ -568,12 +573,11 @@ static void keep_nmi_blocked(const struct vcpu *vcpu, u32 reason)
  * preemption timer, at 0, ends dom0's run before its first instruction, behind that event's delivery (SDM 3C
  * 27.7.4). A CPU without the timer delivers the NMI at its next exit.
  */
-static u32 hand_on(struct vcpu *vcpu)
+static COLD u32 hand_on(struct vcpu *vcpu, u32 pending)
 {
-	u32 pending = __atomic_load_n(&vcpu->cpu->pending, __ATOMIC_RELAXED);
 	bool mc = pending & CPU_PENDING_MC;
 
-	if (vcpu->event || !pending)
+	if (vcpu->event)
 		return pending;
 	/* One that waits for STARTUP takes neither, and no entry that injects (SDM 3C 27.3.1.5). */
 	if (__atomic_load_n(&vcpu->cpu->state, __ATOMIC_RELAXED) == CPU_WAITING)
@@ -641,16 +645,19 @@ static void read_exit(struct vcpu *vcpu, u32 reason)
 	struct vmx *x = vcpu->vendor;
 
 	x->event = false;
-	x->interruptibility = vmcs_read(GUEST_INTERRUPTIBILITY);
+	x->interruptibility = vmcs_read_inline(GUEST_INTERRUPTIBILITY);
 	vcpu->valid = 0;
-	vcpu->gpr[GPR_RSP] = x->rsp = vmcs_read(GUEST_RSP);
-	vcpu->rip = x->rip = vmcs_read(GUEST_RIP);
-	vcpu->rflags = x->rflags = vmcs_read(GUEST_RFLAGS);
+	vcpu->gpr[GPR_RSP] = x->rsp = vmcs_read_inline(GUEST_RSP);
+	vcpu->rip = x->rip = vmcs_read_inline(GUEST_RIP);
+	vcpu->rflags = x->rflags = vmcs_read_inline(GUEST_RFLAGS);
 	vcpu->shadow = x->interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
 	vcpu->event = interrupted_event(reason);
 	/* Outside 64-bit mode RIP has 32 bits (SDM 3C 27.3.1.4). */
-	vcpu->code64 = vcpu->rip >> 32 || (vmcs_read(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG &&
-					   vmcs_read(GUEST_EFER) & EFER_LMA);
+	vcpu->code64 = vcpu->rip >> 32 || (vmcs_read_inline(GUEST_CS_RIGHTS) >> 4 & SEGMENT_LONG &&
+					   vmcs_read_inline(GUEST_EFER) & EFER_LMA);
+	/* A call asks whose it is. */
+	if (reason == REASON_VMCALL)
+		vcpu->control.cr3 = vmcs_read_inline(GUEST_CR3);
 }
 
 /* The CPU refused: say which check of ours it would have failed, or what it says itself. */
@@ -675,7 +682,7 @@ static COLD void entry_failed(struct vcpu *vcpu, u32 reason, u64 error)
 static void exited(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	u32 reason = (u32)vmcs_read(EXIT_REASON);
+	u32 reason = (u32)vmcs_read_inline(EXIT_REASON);
 
 	/* In the middle of an entry (SDM 3C 27.9): nothing of the guest's has changed, its event waits on. */
 	if ((reason & 0xffff) == REASON_MACHINE_CHECK) {
@@ -695,12 +702,27 @@ static void exited(struct vcpu *vcpu)
 	vmx_decode(vcpu, reason & 0xffff);
 }
 
+static void ended(struct vcpu *vcpu, u32 answer)
+{
+	if (answer == RUN_EXITED)
+		exited(vcpu);
+	else if (answer == RUN_PENDING)
+		vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_NMI};
+	else
+		entry_failed(vcpu, 0, answer == RUN_FAILED ? 0 : vmcs_read(INSTRUCTION_ERROR));
+}
+
 static u32 enter_dom0(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
-	u32 waiting = hand_on(vcpu), answer;
-	bool at_once = waiting && vmx_has.timer;
+	u32 waiting = __atomic_load_n(&vcpu->cpu->pending, __ATOMIC_RELAXED), answer;
+	bool at_once;
 
+	if (waiting)
+		waiting = hand_on(vcpu, waiting);
+	at_once = waiting && vmx_has.timer;
+	if (x->flush)
+		flush(x);
 	if (at_once) {
 		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin | PIN_TIMER);
 		vmcs_write(PREEMPTION_TIMER, 0);
@@ -709,35 +731,33 @@ static u32 enter_dom0(struct vcpu *vcpu)
 	answer = vmx_run(vcpu, x->launched | verw, &vcpu->cpu->pending, waiting, &x->host_rsp);
 	if (at_once)
 		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin);
+	ended(vcpu, answer);
 	return answer;
+}
+
+static void enter_guest(struct vcpu *vcpu)
+{
+	struct vmx *x = vcpu->vendor;
+
+	if (!vmx_guest_prepare(vcpu))
+		return;
+	write_entry(vcpu);
+	ended(vcpu, vmx_run_guest(vcpu, x->launched | verw, &vcpu->cpu->pending, 0, &x->host_rsp));
+	vmx_guest_exited(vcpu);
 }
 
 static void vmx_enter(struct vcpu *vcpu)
 {
-	struct vmx *x = vcpu->vendor;
 	u32 answer;
 
-	do {
-		if (vcpu->guest && !vmx_guest_prepare(vcpu))
-			return;
-		if (x->flush)
-			flush(x);
-		if (vcpu->guest)
-			write_entry(vcpu);
-		answer = vcpu->guest ? vmx_run_guest(vcpu, x->launched | verw, &vcpu->cpu->pending, 0,
-						     &x->host_rsp)
-				     : enter_dom0(vcpu);
-		if (answer == RUN_EXITED)
-			exited(vcpu);
-		/* The timer's exit and an NMI before the entry are nobody's but ours. */
-	} while (!vcpu->guest && (answer == RUN_PENDING ||
-				  (answer == RUN_EXITED && vcpu->exit.code == REASON_TIMER)));
-	if (answer == RUN_PENDING)
-		vcpu->exit = (struct vcpu_exit){.reason = LUV_EXIT_NMI};
-	else if (answer != RUN_EXITED)
-		entry_failed(vcpu, 0, answer == RUN_FAILED ? 0 : vmcs_read(INSTRUCTION_ERROR));
-	if (vcpu->guest)
-		vmx_guest_exited(vcpu);
+	if (vcpu->guest) {
+		enter_guest(vcpu);
+		return;
+	}
+	/* The timer's exit and an NMI before the entry are nobody's but ours. */
+	do
+		answer = enter_dom0(vcpu);
+	while (answer == RUN_PENDING || (answer == RUN_EXITED && vcpu->exit.code == REASON_TIMER));
 }
 
 /* --- starting and stopping CPUs ------------------------------------------------------------- */

@@ -14,6 +14,7 @@ struct vmx {
 	bool flush;	    /* before the next entry: what the CPU caches of the vCPU is void */
 	bool load_pdptes;   /* before the next entry: PAE's four, from memory */
 	bool unchecked;	    /* a guest's state was set since its last check (vmx/check.h) */
+	bool syscalls;	    /* a guest's EFER.SCE is set; else it cannot see what SYSCALL's MSRs are */
 	bool event;	    /* ENTRY_EVENT is valid: an exit clears it (SDM 3C 25.8.3) */
 	u32 vpid;
 	/* What the VMCS has in these fields, so that only changes are written; an exit changes the first four. */
@@ -23,7 +24,6 @@ struct vmx {
 	u64 cr0_mask, cr4_mask; /* bits that the guest sees in the shadow */
 	/* What entry and exit do not switch; the registers have it while the vCPU is active. */
 	u64 cr2, dr6;
-	u64 star, lstar, cstar, sfmask, kernel_gs_base;
 };
 _Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "a struct vmx is one page");
 ASSERT_OFFSET(struct vmx, virtual_apic, 0);

@@ -22,7 +22,7 @@ FULL = EVERYWHERE + [
     checks.svm_locked, checks.svme_off, checks.host_save_area, checks.svm_instructions, checks.kvm_declines,
 ] + AFTERWARDS
 FULL_VMX = EVERYWHERE + [
-    checks.vmx_locked, checks.vmx_instructions, checks.kvm_intel_declines,
+    checks.vmx_locked, checks.vmx_instructions, checks.syscall_msrs, checks.kvm_intel_declines,
 ] + AFTERWARDS
 # QEMU keeps its translations over a reset, and GRUB's copying over pages that hold many of them takes
 # minutes. So the first boot does little, and the second everything.

@@ -258,6 +258,22 @@ def vmx_locked(trial):
            f"FEATURE_CONTROL read, written with 5 and read again: {trial.lines[1:]}")
 
 
+# CSTAR, which Intel's CPUs keep and never use, is changed, and a guest, whose is another, runs in between.
+@check("SYSCALL's MSRs take what the CPU takes, and are dom0's again behind a guest",
+       """modprobe msr
+       for cpu in $(seq 0 $(($(nproc) - 1))); do
+           cpu read $cpu 0xc0000082; cpu write $cpu 0xc0000082 0x8000000000000000; cpu read $cpu 0xc0000082
+       done
+       cstar=$(cpu read 0 0xc0000083); cpu write 0 0xc0000083 0xffffffff87654321
+       guest-tests --seconds 1 'state: one guest' | grep -c '^ok'
+       cpu read 0 0xc0000083; cpu write 0 0xc0000083 $cstar""")
+def syscall_msrs(trial):
+    *each, last = [trial.lines[i:i + 3] for i in range(0, 3 * trial.case.cpus, 3)] + [trial.lines[3 * trial.case.cpus:]]
+    for cpu, lines in enumerate(each):
+        expect(lines == [lines[0], "EIO", lines[0]], f"CPU {cpu}: LSTAR read, written with a bad address, read: {lines}")
+    expect(last == ["written", "1", "0xffffffff87654321", "written"], f"CSTAR written, a guest, read, written back: {last}")
+
+
 @check("kvm_intel declines", "modprobe kvm_intel; echo $?; dmesg; test ! -e /dev/kvm")
 def kvm_intel_declines(trial):
     trial.succeeded()

@@ -26,6 +26,7 @@
 #include "guest/machine.h"
 
 #define CR4_OSXSAVE 0x40000u
+#define EFER_SCE    1u
 #define CPU	    0 /* all of them */
 
 /* Only the 64-bit code exists. */
@@ -110,6 +111,7 @@ static void start_guest(uint32_t seed)
 	page->wanted = LUV_GROUPS_ALL & ~LUV_GROUP_FPU;
 	EXPECT(luv_vcpu_sync(machine.vm, 0), 0);
 	page->cr4 |= CR4_OSXSAVE;
+	page->efer |= EFER_SCE;
 	page->xcr0 = xsave_mask() | 1;
 	page->segment[LUV_FS].base = DATA + BLOCK_SEGMENTS;
 	page->segment[LUV_GS].base = DATA + BLOCK_SEGMENTS + 8;

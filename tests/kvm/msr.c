@@ -25,8 +25,22 @@ GUEST(reads, 64,
 GUEST(writes, 64,
       "1: mov (%rsi), %ecx; mov 8(%rsi), %eax; mov 12(%rsi), %edx; wrmsr; out %al, $0x10; jmp "
       "1b");
+/* Writes, and says what was there before, 16 bytes from DATA on. */
+GUEST(swaps, 64,
+      "1: mov (%rsi), %ecx; rdmsr; mov %eax, 16(%rsi); mov %edx, 20(%rsi); mov 8(%rsi), %eax; "
+      "mov 12(%rsi), %edx; wrmsr; out %al, $0x10; jmp 1b");
 /* #GP: drops the error code, says so, and steps over RDMSR or WRMSR. */
 GUEST(fault, 64, "add $8, %rsp; out %al, $0x13; addq $2, (%rsp); iretq");
+
+/* SYSCALL once and again, by what the guest sets up itself: STAR, LSTAR from DATA, EFER.SCE; or
+ * the client. */
+GUEST(sets_up, 64,
+      "mov $0xc0000081, %ecx; xor %eax, %eax; mov $8, %edx; wrmsr\n"
+      "inc %ecx; mov (%rsi), %eax; xor %edx, %edx; wrmsr\n"
+      "mov $0xc0000080, %ecx; rdmsr; or $1, %eax; wrmsr; 1: out %al, $0x10; syscall; jmp 1b");
+GUEST(calls, 64, "1: out %al, $0x10; syscall; jmp 1b");
+GUEST(called, 64, "out %al, $0x14; jmp *%rcx");
+GUEST(called_too, 64, "out %al, $0x15; jmp *%rcx");
 
 static struct vm vm;
 
@@ -112,6 +126,81 @@ static void test_guest_writes(int argument)
 	for (size_t i = 0; i < VALUES; i++) {
 		EXPECT(msr_read(vm.vcpu[0].fd, values[i].index, &seen), 0);
 		CHECK(seen == values[i].value, "MSR %#x is %#" PRIx64, values[i].index, seen);
+	}
+}
+
+/* By turns, on one CPU: each finds its own, and the system, whose kernel has others, goes on.
+ */
+static void test_apart(int argument)
+{
+	(void)argument;
+	start(&swaps);
+	vm_add_vcpu(&vm, 1);
+	vm_load(&vm, 1, &swaps, LONG);
+	for (unsigned round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 2 * VALUES; i++) {
+			const unsigned id = i & 1;
+			const uint64_t before =
+			    values[i / 2].value + 0x200 * round + 0x100 * id;
+			uint64_t seen;
+
+			ask(values[i / 2].index, before + 0x200);
+			vm_out(&vm, id, PORT);
+			memcpy(&seen, vm.memory + DATA + 16, sizeof(seen));
+			CHECK(!round || seen == before, "vCPU %u: MSR %#x is %#" PRIx64, id,
+			      values[i / 2].index, seen);
+		}
+	}
+}
+
+/* Two vCPUs by turns: each comes where its own LSTAR says, however it and EFER.SCE were set. */
+static void test_syscall(int argument)
+{
+	struct kvm_sregs sregs;
+
+	(void)argument;
+	start(&sets_up);
+	vm_add_vcpu(&vm, 1);
+	vm_load(&vm, 1, &calls, LONG);
+	vm_put(&vm, HANDLER + 0x200, &called);
+	vm_put(&vm, HANDLER + 0x300, &called_too);
+	ask(HANDLER + 0x200, 0);
+	EXPECT(msr_write(vm.vcpu[1].fd, 0xc0000081, 8ull << 32), 0);
+	EXPECT(msr_write(vm.vcpu[1].fd, 0xc0000082, HANDLER + 0x300), 0);
+	EXPECT(msr_write(vm.vcpu[1].fd, MSR_EFER, 0x501), 0);
+	for (unsigned round = 0; round < 3; round++) {
+		vm_out(&vm, 0, PORT);
+		vm_out(&vm, 1, PORT);
+		vm_out(&vm, 0, 0x14);
+		vm_out(&vm, 1, 0x15);
+	}
+	vm_out(&vm, 1, PORT);
+	sregs = vm_sregs(&vm, 1);
+	sregs.efer &= ~1ull;
+	EXPECT(ioctl(vm.vcpu[1].fd, KVM_SET_SREGS, &sregs), 0);
+	vm_out(&vm, 1, PORT_HANDLER); /* #UD */
+	vm_out(&vm, 0, PORT);
+	vm_out(&vm, 0, 0x14);
+}
+
+/* The CPU refuses the address, and keeps the one that it has. */
+static void test_not_canonical(int argument)
+{
+	static const uint32_t indices[] = {0xc0000082, 0xc0000083, 0xc0000102};
+	const uint64_t kept = 0xffff888012345678;
+	uint64_t seen;
+
+	(void)argument;
+	if (under_tcg())
+		skip("TCG takes any address");
+	start(&writes);
+	for (size_t i = 0; i < sizeof(indices) / sizeof(indices[0]); i++) {
+		guest_writes(indices[i], kept);
+		ask(indices[i], 1ull << 63);
+		vm_out(&vm, 0, 0x13);
+		vm_out(&vm, 0, PORT);
+		EXPECT(msr_read(vm.vcpu[0].fd, indices[i], &seen), 0);
+		EXPECT(seen, kept);
 	}
 }
 
@@ -300,6 +389,9 @@ static void test_filter(int argument)
 const struct test msr_tests[] = {
     TEST("msr: set, got, and read by the guest", test_set_get),
     TEST("msr: written by the guest", test_guest_writes),
+    TEST("msr: each vCPU has its own", test_apart),
+    TEST("msr: SYSCALL goes where they say", test_syscall),
+    TEST("msr: written by the guest with no canonical address: #GP", test_not_canonical),
     TEST("msr: counts say how many were done", test_short_count),
     TEST("msr: each listed MSR can be read and written", test_listed),
     TEST_OF("msr: an unknown one is read in the guest: #GP", test_unknown_in_guest, 0),

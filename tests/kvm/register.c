@@ -392,14 +392,14 @@ static void test_xsave(int argument)
 	EXPECT(memcmp(area + XSAVE_ST0, "\0\0\0\0\0\0\0\x80\xff\x3f", 10), 0);
 }
 
-static void set_xcr0(uint64_t value)
+static void set_xcr0(unsigned id, uint64_t value)
 {
-	struct kvm_sregs sregs = vm_sregs(&vm, 0);
+	struct kvm_sregs sregs = vm_sregs(&vm, id);
 	struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs[0] = {.xcr = 0, .value = value}};
 
 	sregs.cr4 |= 1 << 18; /* OSXSAVE */
-	SET(KVM_SET_SREGS, &sregs);
-	SET(KVM_SET_XCRS, &xcrs);
+	EXPECT(ioctl(vm.vcpu[id].fd, KVM_SET_SREGS, &sregs), 0);
+	EXPECT(ioctl(vm.vcpu[id].fd, KVM_SET_XCRS, &xcrs), 0);
 }
 
 static void test_xsave_avx(int argument)
@@ -412,7 +412,7 @@ static void test_xsave_avx(int argument)
 	if (!has_avx())
 		skip("no AVX");
 	vm_load(&vm, 0, &ymm, LONG);
-	set_xcr0(7);
+	set_xcr0(0, 7);
 	area = calloc(1, xsave_size());
 	GET(KVM_GET_XSAVE, area);
 	memcpy(area + XSAVE_HEADER, &bits, 8);
@@ -459,7 +459,7 @@ static void test_xcrs(int argument)
 	EXPECT(xcrs.nr_xcrs, 1);
 	EXPECT(xcrs.xcrs[0].xcr, 0);
 	EXPECT(xcrs.xcrs[0].value, 1);
-	set_xcr0(has_avx() ? 7 : 3);
+	set_xcr0(0, has_avx() ? 7 : 3);
 	EXPECT(vm_out(&vm, 0, PORT), has_avx() ? 7 : 3);
 	xcrs.xcrs[0].value = 2; /* without x87 */
 	REFUSED(KVM_SET_XCRS, &xcrs, EINVAL);
@@ -481,10 +481,61 @@ static void test_xsetbv(int argument)
 		skip("TCG does not intercept XSETBV");
 	vm_create(&vm);
 	vm_load(&vm, 0, &xsetbv, LONG);
-	set_xcr0(1);
+	set_xcr0(0, 1);
 	vm_out(&vm, 0, PORT);
 	GET(KVM_GET_XCRS, &xcrs);
 	EXPECT(xcrs.xcrs[0].value, 3);
+}
+
+/* Sets what DATA says, unless that is 0, and says what there is. */
+GUEST(xcr0, 64,
+      "1: xor %ecx, %ecx; xor %edx, %edx; mov (%rsi), %eax; test %eax, %eax; jz 2f; xsetbv\n"
+      "2: xgetbv; out %eax, $0x10; jmp 1b");
+
+static uint32_t xcr0_after(unsigned id, uint32_t set)
+{
+	uint32_t low, high, seen, own;
+
+	memcpy(vm.memory + DATA, &set, sizeof(set));
+	__asm__ volatile("xgetbv" : "=a"(own), "=d"(high) : "c"(0));
+	seen = vm_out(&vm, id, PORT);
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	EXPECT(low, own);
+	return seen;
+}
+
+/* #GP, and no change. */
+static void xcr0_is_refused(void)
+{
+	struct kvm_xcrs xcrs = {0};
+	const uint32_t without_x87 = 2;
+
+	memcpy(vm.memory + DATA, &without_x87, sizeof(without_x87));
+	vm_out(&vm, 0, PORT_HANDLER);
+	GET(KVM_GET_XCRS, &xcrs);
+	EXPECT(xcrs.xcrs[0].value, 1);
+}
+
+/* By turns, on one CPU, whose own is another still. */
+static void test_xcr0_apart(int argument)
+{
+	(void)argument;
+	vm_create(&vm);
+	vm_add_vcpu(&vm, 1);
+	for (unsigned id = 0; id < 2; id++) {
+		vm_load(&vm, id, &xcr0, LONG);
+		set_xcr0(id, id ? 1 : 3);
+	}
+	EXPECT(xcr0_after(0, 0), 3);
+	EXPECT(xcr0_after(1, 0), 1);
+	EXPECT(xcr0_after(0, 0), 3);
+	if (under_tcg()) /* test_xsetbv */
+		return;
+	EXPECT(xcr0_after(0, 1), 1);
+	EXPECT(xcr0_after(1, 3), 3);
+	EXPECT(xcr0_after(0, 0), 1);
+	EXPECT(xcr0_after(1, 0), 3);
+	xcr0_is_refused();
 }
 
 /* --- debug registers, events, multiprocessing state
@@ -677,7 +728,7 @@ static void test_cpuid_dynamic(int argument)
 	memcpy(vm.memory + DATA, question, sizeof(question));
 	vm_out(&vm, 0, PORT);
 	EXPECT(data_at(16, 4) >> 27 & 1, 0);
-	set_xcr0(3);
+	set_xcr0(0, 3);
 	vm_out(&vm, 0, PORT);
 	EXPECT(data_at(16, 4) >> 27 & 1, 1);
 }
@@ -824,6 +875,7 @@ const struct test register_tests[] = {
     TEST("register: XSAVE areas that no CPU loads", test_xsave_refused),
     TEST("register: XCRS", test_xcrs),
     TEST("register: XSETBV in the guest", test_xsetbv),
+    TEST("register: each vCPU has its own XCR0", test_xcr0_apart),
     TEST("register: DEBUGREGS", test_debugregs),
     TEST("register: VCPU_EVENTS", test_events),
     TEST("register: MP_STATE", test_mp_state),
