@@ -54,7 +54,6 @@ struct cpu {
 	u64 tag_generation; /* vm/tag.c; 0: no tag was given yet; no two CPUs ever have the same */
 	u32 next_tag;
 	u64 dom0_xcr0;
-	u64 dom0_dr[4];
 	struct dom0_msrs dom0_msrs;
 	u32 records;	   /* counts up; the ring's next place modulo EXIT_RECORDS */
 	struct exit_record record[EXIT_RECORDS];

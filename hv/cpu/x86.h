@@ -44,7 +44,9 @@
 #define RFLAGS_RF    BIT(16)
 #define RFLAGS_VM    BIT(17)
 
-#define DR6_BS BIT(14) /* a single step (APM 2 13.1.1) */
+#define DR6_HITS    0xfull  /* B3 to B0 (APM 2 13.1.1) */
+#define DR6_BS	    BIT(14) /* a single step */
+#define DR7_ENABLED 0xffull /* L and G of each breakpoint */
 
 #define VECTOR_DE 0
 #define VECTOR_DB 1

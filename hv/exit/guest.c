@@ -273,5 +273,6 @@ const struct exit_policy guest_policy = {
 		[LUV_EXIT_TASK_SWITCH] = unknown_exit,
 		[LUV_EXIT_ENTRY_FAILED] = unknown_exit,
 		[LUV_EXIT_OTHER] = unknown_exit,
+		[LUV_EXIT_DR] = world_load_debug,
 	},
 };

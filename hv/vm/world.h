@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Switching a physical CPU between dom0 and a guest: everything that entry and exit leave in the CPU's registers.
- * Eager: whatever the guest or dom0 does, neither ever finds the other's values.
+ * Whatever the guest or dom0 does, neither ever finds the other's values. Eager, but for debug registers (world_load_debug).
  */
 #ifndef VM_WORLD_H
 #define VM_WORLD_H
@@ -41,8 +41,14 @@ u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7);
 bool world_enter(struct vcpu *dom0, struct vcpu *guest);
 void world_leave(struct vcpu *dom0, struct vcpu *guest);
 
+/*
+ * dom0's DR0 to DR3, and with VT-x DR6, stay in the CPU while a guest runs that has enabled no breakpoint in DR7: most have
+ * none. Its MOV DR exits (LUV_EXIT_DR); then, or from the start where it has enabled one, its own are there until world_leave.
+ */
+void world_load_debug(struct vcpu *guest);
+
 /* After an INIT that tore this CPU out of a guest: dom0's registers, the FPU's contents excepted. */
-void world_abandon(struct vcpu *dom0);
+void world_abandon(struct vcpu *dom0, struct vcpu *guest);
 
 /* The bits of XCR0 that guests may set. */
 u64 world_xcr0(void);

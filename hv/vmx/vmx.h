@@ -22,7 +22,7 @@ struct vmx {
 	u64 ept_pointer;    /* immutable */
 	u64 cr0_mask, cr4_mask; /* bits that the guest sees in the shadow */
 	/* What entry and exit do not switch; the registers have it while the vCPU is active. */
-	u64 cr2, dr6;
+	u64 cr2;
 	u64 star, lstar, cstar, sfmask, kernel_gs_base;
 };
 _Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "a struct vmx is one page");
