@@ -57,7 +57,6 @@ struct cpu {
 	u32 next_tag;
 	u64 syscall[4]; /* what its STAR, LSTAR, CSTAR and SFMASK hold; VT-x */
 	u64 dom0_xcr0;
-	u64 dom0_dr[4];
 	struct dom0_msrs dom0_msrs;
 	u32 records;	   /* counts up; the ring's next place modulo EXIT_RECORDS */
 	struct exit_record record[EXIT_RECORDS];

@@ -45,7 +45,9 @@
 #define RFLAGS_RF    BIT(16)
 #define RFLAGS_VM    BIT(17)
 
-#define DR6_BS BIT(14) /* a single step (APM 2 13.1.1) */
+#define DR6_HITS    0xfull  /* B3 to B0 (APM 2 13.1.1) */
+#define DR6_BS	    BIT(14) /* a single step */
+#define DR7_ENABLED 0xffull /* L and G of each breakpoint */
 
 #define VECTOR_DE 0
 #define VECTOR_DB 1
@@ -131,40 +133,27 @@ static inline void cpu_relax(void)
 	__asm__ volatile("pause" : : : "memory");
 }
 
-#define DEFINE_CR(n)                                                                               \
-	static inline u64 read_cr##n(void)                                                         \
+#define DEFINE_REGISTER(name)                                                                      \
+	static inline u64 read_##name(void)                                                        \
 	{                                                                                          \
 		u64 value;                                                                         \
-		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                 \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(value) : : "memory");                \
 		return value;                                                                      \
 	}                                                                                          \
-	static inline void write_cr##n(u64 value)                                                  \
+	static inline void write_##name(u64 value)                                                 \
 	{                                                                                          \
-		__asm__ volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                     \
+		__asm__ volatile("mov %0, %%" #name : : "r"(value) : "memory");                    \
 	}
-DEFINE_CR(0)
-DEFINE_CR(2)
-DEFINE_CR(3)
-DEFINE_CR(4)
-#undef DEFINE_CR
-
-#define DEFINE_DR(n)                                                                               \
-	static inline u64 read_dr##n(void)                                                         \
-	{                                                                                          \
-		u64 value;                                                                         \
-		__asm__ volatile("mov %%db" #n ", %0" : "=r"(value));                              \
-		return value;                                                                      \
-	}                                                                                          \
-	static inline void write_dr##n(u64 value)                                                  \
-	{                                                                                          \
-		__asm__ volatile("mov %0, %%db" #n : : "r"(value));                                \
-	}
-DEFINE_DR(0)
-DEFINE_DR(1)
-DEFINE_DR(2)
-DEFINE_DR(3)
-DEFINE_DR(6)
-#undef DEFINE_DR
+DEFINE_REGISTER(cr0)
+DEFINE_REGISTER(cr2)
+DEFINE_REGISTER(cr3)
+DEFINE_REGISTER(cr4)
+DEFINE_REGISTER(dr0)
+DEFINE_REGISTER(dr1)
+DEFINE_REGISTER(dr2)
+DEFINE_REGISTER(dr3)
+DEFINE_REGISTER(dr6)
+#undef DEFINE_REGISTER
 
 static inline u64 xgetbv(void)
 {

@@ -370,10 +370,6 @@ void dom0_apic_after_init(struct vcpu *vcpu)
 {
 	apic_reset();
 	read_logical(vcpu->cpu->index);
-	write_dr0(0);
-	write_dr1(0);
-	write_dr2(0);
-	write_dr3(0);
 	vcpu_init(vcpu);
 }
 

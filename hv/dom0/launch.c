@@ -36,6 +36,7 @@ bool launch_cpu_on(struct cpu *cpu, const struct virt_ops *vendor)
 	vcpu->ops = vendor;
 	vcpu->policy = &dom0_policy;
 	vcpu->nested = dom0_memory();
+	vcpu->debug_live = true;
 	if (!vendor->vcpu_create_dom0(vcpu))
 		return false;
 	__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELEASE);
@@ -82,7 +83,7 @@ static void abandon_guest(struct cpu *cpu)
 	if (!guest)
 		return;
 	guest->active = false;
-	world_abandon(cpu->vcpu);
+	world_abandon(cpu->vcpu, guest);
 	vm_vcpu_release(guest);
 }
 

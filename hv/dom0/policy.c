@@ -87,6 +87,7 @@ const struct exit_policy dom0_policy = {
 		[LUV_EXIT_TASK_SWITCH] = unexpected,
 		[LUV_EXIT_ENTRY_FAILED] = unexpected,
 		[LUV_EXIT_OTHER] = unexpected,
+		[LUV_EXIT_DR] = unexpected,
 	},
 	.ports = dom0_ports,
 	.for_each_msr = dom0_msr_for_each,

@@ -56,6 +56,7 @@ static void exception_exit(struct vcpu *vcpu)
 {
 	u8 vector = vcpu->exit.exception.vector;
 	bool has_error = vcpu->exit.exception.has_error;
+	bool step = vector == VECTOR_DB && vcpu->guest->stepping;
 	u32 error = vcpu->exit.exception.error;
 
 	/* The machine's, not the guest's: it reaches dom0, which has interrupts on. */
@@ -64,8 +65,13 @@ static void exception_exit(struct vcpu *vcpu)
 		vcpu_raise(vcpu->cpu->vcpu, VECTOR_MC, false, 0);
 		return;
 	}
-	if (vcpu->guest->debug_exceptions & BIT(vector) ||
-	    (vector == VECTOR_DB && vcpu->guest->stepping)) {
+	/* The client's: the guest's DR6 knows nothing of it. */
+	if (step) {
+		vcpu_need(vcpu, VCPU_CONTROL);
+		vcpu->control.dr6 &= ~DR6_BS;
+		vcpu->dirty |= VCPU_CONTROL;
+	}
+	if (step || vcpu->guest->debug_exceptions & BIT(vector)) {
 		guest_exit_exception(vcpu, vector, has_error, error);
 		return;
 	}
@@ -275,5 +281,6 @@ const struct exit_policy guest_policy = {
 		[LUV_EXIT_TASK_SWITCH] = unknown_exit,
 		[LUV_EXIT_ENTRY_FAILED] = unknown_exit,
 		[LUV_EXIT_OTHER] = unknown_exit,
+		[LUV_EXIT_DR] = world_load_debug,
 	},
 };

@@ -58,13 +58,14 @@ static NOINLINE void single_step(struct vcpu *vcpu)
 {
 	if (!vcpu->guest && vcpu->ops->debugctl(vcpu) & DEBUGCTL_BTF)
 		return;
+	if (vcpu->guest && vcpu->guest->stepping) {
+		guest_step_done(vcpu);
+		return;
+	}
 	vcpu_need(vcpu, VCPU_CONTROL);
 	vcpu->control.dr6 |= DR6_BS;
 	vcpu->dirty |= VCPU_CONTROL;
-	if (vcpu->guest && vcpu->guest->stepping)
-		guest_step_done(vcpu);
-	else
-		vcpu_raise(vcpu, VECTOR_DB, false, 0);
+	vcpu_raise(vcpu, VECTOR_DB, false, 0);
 }
 
 void instruction_retire(struct vcpu *vcpu)

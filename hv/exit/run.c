@@ -30,6 +30,7 @@ static const char *const exit_names[LUV_EXIT_COUNT] = {
 	[LUV_EXIT_TASK_SWITCH] = "task switch",
 	[LUV_EXIT_ENTRY_FAILED] = "entry failed",
 	[LUV_EXIT_OTHER] = "other",
+	[LUV_EXIT_DR] = "DR",
 };
 
 const char *exit_name(u32 reason)

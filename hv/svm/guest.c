@@ -78,6 +78,7 @@ void svm_guest_intercepts(struct vcpu *vcpu)
 	const struct guest *guest = vcpu->guest;
 	struct vmcb *vmcb = vcpu->vendor;
 
+	vmcb->intercept_dr = vcpu->debug_live ? 0 : VMCB_INTERCEPT_DR;
 	vmcb->intercept_exception = (u32)(ALWAYS_EXCEPTIONS | guest->debug_exceptions);
 	vmcb->intercept_1 = INTERCEPT_1;
 	vmcb->intercept_2 = (u32)(INTERCEPT_2 | (guest->rdtscp ? 0 : VMCB_INTERCEPT_2_RDTSCP));

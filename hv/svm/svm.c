@@ -364,6 +364,7 @@ static void decode_memory(const struct vmcb *vmcb, struct vcpu_exit *exit)
 static const u8 reasons[] = {
 	[VMEXIT_CR4_WRITE] = REASON(CR),
 	[VMEXIT_CR8_WRITE] = REASON(CR),
+	[VMEXIT_DR ... VMEXIT_DR + 31] = REASON(DR),
 	[VMEXIT_EXCEPTION ... VMEXIT_EXCEPTION_LAST] = MORE | REASON(EXCEPTION),
 	[VMEXIT_INTR] = REASON(INTERRUPT),
 	[VMEXIT_NMI] = REASON(NMI),

@@ -93,6 +93,9 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 #define VMCB_INTERCEPT_CR4_WRITE BIT(16 + 4)
 #define VMCB_INTERCEPT_CR8_WRITE BIT(16 + 8)
 
+/* intercept_dr, 004h: DR0 to DR3, and writes of DR7, which is DR5, too. DR6 and DR7 are in the VMCB. */
+#define VMCB_INTERCEPT_DR 0x00af000fu
+
 /* intercept_1, 00Ch. */
 #define VMCB_INTERCEPT_1_INTR	  BIT(0)
 #define VMCB_INTERCEPT_1_NMI	  BIT(1)
@@ -158,6 +161,7 @@ ASSERT_OFFSET(struct vmcb, g_pat, 0x668);
 enum vmexit_code {
 	VMEXIT_CR4_WRITE = 0x14,
 	VMEXIT_CR8_WRITE = 0x18,
+	VMEXIT_DR = 0x20, /* + number, + 10h: a write */
 	VMEXIT_EXCEPTION = 0x40, /* + vector */
 	VMEXIT_EXCEPTION_LAST = 0x5f,
 	VMEXIT_INTR = 0x60,

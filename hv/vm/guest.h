@@ -44,7 +44,6 @@ struct guest {
 	const u8 *stop;		    /* immutable: likewise */
 
 	/* State that neither struct vcpu nor the vendor's structure holds. */
-	u64 dr[4];
 	u64 xcr0;
 	u64 tsc_aux, tsc_offset;
 	u64 spec_ctrl;

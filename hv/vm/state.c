@@ -84,9 +84,10 @@ static void take_debug(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	vcpu_need(vcpu, VCPU_CONTROL);
 	for (u32 i = 0; i < 4; i++)
-		vcpu->guest->dr[i] = read_once(&page->dr[i]);
+		vcpu->dr[i] = read_once(&page->dr[i]);
 	vcpu->control.dr6 = (read_once(&page->dr[6]) & 0x1e00f) | 0xfffe0ff0;
 	vcpu->control.dr7 = (read_once(&page->dr[7]) & 0xffff2bff) | 0x400;
+	vcpu->debug_armed = vcpu->control.dr7 & DR7_ENABLED;
 	vcpu->dirty |= VCPU_CONTROL;
 }
 
@@ -194,7 +195,7 @@ static void give_segments(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 static void give_debug(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 {
 	for (u32 i = 0; i < 4; i++)
-		page->dr[i] = vcpu->guest->dr[i];
+		page->dr[i] = vcpu->dr[i];
 	page->dr[6] = vcpu->control.dr6;
 	page->dr[7] = vcpu->control.dr7;
 }

@@ -72,6 +72,13 @@ void vcpu_reset(struct vcpu *vcpu)
 		.dr6 = 0xffff0ff0,
 		.dr7 = 0x400,
 	};
+	memset(vcpu->dr, 0, sizeof(vcpu->dr));
+	if (vcpu->debug_live) {
+		write_dr0(0);
+		write_dr1(0);
+		write_dr2(0);
+		write_dr3(0);
+	}
 	for (u32 i = 0; i < SEG_LDTR; i++)
 		s->seg[i] = real_segment(SEGMENT_DATA);
 	s->seg[SEG_CS] = real_segment(SEGMENT_CODE);

@@ -162,6 +162,8 @@ struct vcpu {
 	bool shadow; /* of STI or MOV SS: interrupts are held back */
 	bool code64; /* after an exit: it ran in 64-bit mode (CS.L) */
 	bool active; /* its FS, GS, LDTR, TR and system call MSRs are in this CPU's registers */
+	bool debug_live;  /* its dr and dr6 are (world_load_debug) */
+	bool debug_armed; /* a guest's, while they are not: its DR7 enables some */
 	struct vcpu_control control;
 	struct vcpu_segments segments;
 	struct vcpu_msrs msrs;
@@ -173,6 +175,7 @@ struct vcpu {
 	u64 exits[LUV_EXIT_COUNT];
 	void *vendor;			  /* the vendor's page(s) */
 	struct code_page code[CODE_PAGES]; /* by the address's low bits (exit/access.c) */
+	u64 dr[4], dr6; /* what neither vendor's entry and exit switch, and VT-x' DR6; while they are not live */
 };
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a struct vcpu is one page");
 ASSERT_OFFSET(struct vcpu, gpr, 0);

@@ -274,29 +274,35 @@ static inline bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to
 
 /* --- debug registers and MSRs --------------------------------------------------------------- */
 
-static NOINLINE void debug_load(const u64 now[4], const u64 dr[4])
+/* The DR6 of root mode is nobody's with AMD-V, where entry and exit switch it. */
+static NOINLINE void debug_switch(struct vcpu *guest, struct vcpu *from, struct vcpu *to)
 {
-	if (now[0] != dr[0])
-		write_dr0(dr[0]);
-	if (now[1] != dr[1])
-		write_dr1(dr[1]);
-	if (now[2] != dr[2])
-		write_dr2(dr[2]);
-	if (now[3] != dr[3])
-		write_dr3(dr[3]);
+	from->dr[0] = read_dr0();
+	from->dr[1] = read_dr1();
+	from->dr[2] = read_dr2();
+	from->dr[3] = read_dr3();
+	from->dr6 = read_dr6();
+	write_dr0(to->dr[0]);
+	write_dr1(to->dr[1]);
+	write_dr2(to->dr[2]);
+	write_dr3(to->dr[3]);
+	write_dr6(to->dr6);
+	from->debug_live = false;
+	to->debug_live = true;
+	guest->dirty |= VCPU_INTERCEPTS;
 }
 
-/* Writing them is slow, and most often there is nothing to change. */
-static inline void debug_switch(u64 from[4], const u64 to[4])
+COLD void world_load_debug(struct vcpu *guest)
 {
-	u64 dr0 = read_dr0(), dr1 = read_dr1(), dr2 = read_dr2(), dr3 = read_dr3();
+	if (!guest->debug_live)
+		debug_switch(guest, guest->cpu->vcpu, guest);
+}
 
-	from[0] = dr0;
-	from[1] = dr1;
-	from[2] = dr2;
-	from[3] = dr3;
-	if ((dr0 ^ to[0]) | (dr1 ^ to[1]) | (dr2 ^ to[2]) | (dr3 ^ to[3]))
-		debug_load(from, to);
+static COLD void debug_leave(struct vcpu *guest)
+{
+	vcpu_need(guest, VCPU_CONTROL);
+	guest->debug_armed = guest->control.dr7 & DR7_ENABLED;
+	debug_switch(guest, guest, guest->cpu->vcpu);
 }
 
 static void swap_msr(bool present, u32 msr, u64 *old, u64 new)
@@ -368,11 +374,12 @@ bool world_enter(struct vcpu *dom0, struct vcpu *guest)
 
 	if (!fpu_switch(cpu->fpu, &cpu->dom0_xcr0, g->fpu, g->xcr0))
 		return false;
-	debug_switch(cpu->dom0_dr, g->dr);
+	guest->cpu = cpu;
+	if (guest->debug_armed)
+		world_load_debug(guest);
 	msrs_enter(&cpu->dom0_msrs, g);
 	if (guest->dirty)
 		guest->ops->store(guest);
-	guest->cpu = cpu;
 	guest->ops->switch_worlds(dom0, guest);
 	cpu->guest = guest;
 	if (has.l1d)
@@ -386,21 +393,24 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest)
 	struct guest *g = guest->guest;
 
 	cpu->guest = NULL;
+	if (guest->debug_live)
+		debug_leave(guest);
 	dom0->ops->switch_worlds(guest, dom0);
 	msrs_leave(&cpu->dom0_msrs, g->spec_ctrl, g->tsc_aux);
-	debug_switch(g->dr, cpu->dom0_dr);
 	ASSERT(fpu_switch(g->fpu, &g->xcr0, cpu->fpu, cpu->dom0_xcr0));
 }
 
-COLD void world_abandon(struct vcpu *dom0)
+COLD void world_abandon(struct vcpu *dom0, struct vcpu *guest)
 {
 	struct cpu *cpu = dom0->cpu;
-	u64 now[4];
 
 	dom0->ops->switch_worlds(NULL, dom0);
 	/* Whatever is there. */
 	msrs_leave(&cpu->dom0_msrs, ~cpu->dom0_msrs.spec_ctrl, ~cpu->dom0_msrs.tsc_aux);
-	debug_switch(now, cpu->dom0_dr);
+	/* INIT has cleared them, as it should dom0's (APM 2 table 14-1). */
+	guest->debug_live = false;
+	guest->dirty |= VCPU_INTERCEPTS;
+	dom0->debug_live = true;
 	if (has.xsave)
 		xsetbv(cpu->dom0_xcr0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Switching a physical CPU between dom0 and a guest: everything that entry and exit leave in the CPU's registers.
- * Eager: whatever the guest or dom0 does, neither ever finds the other's values.
+ * Whatever the guest or dom0 does, neither ever finds the other's values. Eager, but for debug registers (world_load_debug).
  */
 #ifndef VM_WORLD_H
 #define VM_WORLD_H
@@ -47,8 +47,14 @@ void world_leave(struct vcpu *dom0, struct vcpu *guest);
  */
 bool world_allow_split_locks(struct cpu *cpu);
 
+/*
+ * dom0's DR0 to DR3, and with VT-x DR6, stay in the CPU while a guest runs that has enabled no breakpoint in DR7: most have
+ * none. Its MOV DR exits (LUV_EXIT_DR); then, or from the start where it has enabled one, its own are there until world_leave.
+ */
+void world_load_debug(struct vcpu *guest);
+
 /* After an INIT that tore this CPU out of a guest: dom0's registers, the FPU's contents excepted. */
-void world_abandon(struct vcpu *dom0);
+void world_abandon(struct vcpu *dom0, struct vcpu *guest);
 
 /* The bits of XCR0 that guests may set. */
 u64 world_xcr0(void);

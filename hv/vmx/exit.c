@@ -7,8 +7,8 @@
 #include "vmx/instructions.h"
 #include "vmx/vmx.h"
 
-#define DR6_SINGLE_STEP_AND_BREAKPOINTS 0x600full /* BS, BD, B3 to B0 */
-#define DR7_GD				BIT(13)
+#define DR6_BD BIT(13)
+#define DR7_GD BIT(13)
 
 /* Executing it is refused with the given exception. */
 static void decode_refused(struct vcpu_exit *exit, u8 vector)
@@ -38,11 +38,16 @@ static void decode_io(struct vcpu_exit *exit)
 	exit->io.address_size = (u8)IO_ADDRESS(operand);
 }
 
-/* What the CPU would have done to DR6 and DR7 in delivering #DB (SDM 3C 28.1). */
+/*
+ * What the CPU would have done to DR6 and DR7 in delivering #DB (SDM 3C 28.1). B3 to B0 may also tell of breakpoints that are not
+ * enabled (SDM 3C table 28-1): dom0's, where the guest's are not in the CPU.
+ */
 static void take_debug_exit(struct vcpu *vcpu)
 {
-	vcpu->control.dr6 = (vcpu->control.dr6 & ~DR6_SINGLE_STEP_AND_BREAKPOINTS) |
-			    (vcpu->exit.info & DR6_SINGLE_STEP_AND_BREAKPOINTS);
+	const u64 bits = DR6_BS | DR6_BD | DR6_HITS;
+	u64 seen = vcpu->exit.info & (vcpu->debug_live ? bits : bits & ~DR6_HITS);
+
+	vcpu->control.dr6 = (vcpu->control.dr6 & ~bits) | seen;
 	vcpu->control.dr7 &= ~DR7_GD;
 	vcpu->dirty |= VCPU_CONTROL;
 }
@@ -146,6 +151,7 @@ static const u8 simple[] = {
 	[REASON_NMI_WINDOW] = LUV_EXIT_WINDOW + 1,
 	[REASON_TASK_SWITCH] = LUV_EXIT_TASK_SWITCH + 1,
 	[REASON_CPUID] = LUV_EXIT_CPUID + 1,
+	[REASON_DR] = LUV_EXIT_DR + 1,
 	[REASON_HLT] = LUV_EXIT_HLT + 1,
 	[REASON_INVD] = LUV_EXIT_INVD + 1,
 	[REASON_WBINVD] = LUV_EXIT_INVD + 1,

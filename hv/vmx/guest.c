@@ -133,6 +133,8 @@ static void write_intercepts(struct vcpu *vcpu)
 	struct vmx *x = vcpu->vendor;
 	u64 primary = vmx_has.guest.primary;
 
+	if (vcpu->debug_live)
+		primary &= ~PRIMARY_MOV_DR;
 	if (guest->window_open)
 		primary |= PRIMARY_INTERRUPT_WINDOW;
 	if (guest->trap_cr8)

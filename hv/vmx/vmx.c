@@ -24,7 +24,8 @@
 
 #define CPUID_1_ECX_VMX BIT(5)
 
-#define PENDING_STEP BIT(14) /* GUEST_PENDING_DEBUG, BS */
+#define PENDING_ENABLED BIT(12) /* GUEST_PENDING_DEBUG: one of B3 to B0 is of an enabled breakpoint */
+#define PENDING_STEP	BIT(14) /* likewise, BS */
 
 /* Host state has no null TR (SDM 3C 27.2.3). Its base and limit come with it, and nobody loads it. */
 #define SELECTOR_TR 0x10
@@ -302,8 +303,6 @@ static void switch_in(struct vcpu *vcpu, const struct vcpu *from)
 	vmcs_use(x->vmcs);
 	if (!now || now->cr2 != x->cr2)
 		write_cr2(x->cr2);
-	if (!now || now->dr6 != x->dr6)
-		write_dr6(x->dr6);
 	if (!vcpu->guest || x->syscalls)
 		load_syscall_msrs(vcpu);
 	if (!from || from->msrs.kernel_gs_base != vcpu->msrs.kernel_gs_base)
@@ -316,7 +315,6 @@ static void switch_out(struct vcpu *vcpu)
 	struct vmx *x = vcpu->vendor;
 
 	x->cr2 = read_cr2();
-	x->dr6 = read_dr6();
 	vcpu->msrs.kernel_gs_base = rdmsr(MSR_KERNEL_GS_BASE);
 	vcpu->active = false;
 	if (vcpu->guest)
@@ -356,7 +354,7 @@ static void load_control(struct vcpu *vcpu)
 		.cr3 = vmcs_read(GUEST_CR3),
 		.cr4 = seen(vmcs_read(GUEST_CR4), vmcs_read(CR4_SHADOW), x->cr4_mask),
 		.efer = vmcs_read(GUEST_EFER),
-		.dr6 = vcpu->active ? read_dr6() : x->dr6,
+		.dr6 = vcpu->debug_live ? read_dr6() : vcpu->dr6,
 		.dr7 = vmcs_read(GUEST_DR7),
 		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
 		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
@@ -468,7 +466,9 @@ static void store_control(struct vcpu *vcpu)
 	vmcs_write(GUEST_DR7, c->dr7);
 	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
 	write_cr2(x->cr2 = c->cr2);
-	write_dr6(x->dr6 = c->dr6);
+	vcpu->dr6 = c->dr6;
+	if (vcpu->debug_live)
+		write_dr6(c->dr6);
 }
 
 /* A code or data segment is accessed, and a TSS busy, when a CPU holds it; clients may forget that. */
@@ -606,6 +606,8 @@ static void store_pending_step(const struct vcpu *vcpu)
 	if (!(x->interruptibility & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)))
 		return;
 	pending = vmcs_read(GUEST_PENDING_DEBUG) & ~PENDING_STEP;
+	if (!(pending & PENDING_ENABLED)) /* they may be by dom0's registers (world_load_debug) */
+		pending &= ~DR6_HITS;
 	if (vcpu->rflags & RFLAGS_TF && !(vmcs_read(GUEST_DEBUGCTL) & DEBUGCTL_BTF))
 		pending |= PENDING_STEP;
 	vmcs_write(GUEST_PENDING_DEBUG, pending);

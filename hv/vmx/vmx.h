@@ -22,8 +22,7 @@ struct vmx {
 	u64 primary, secondary, exceptions, host_rsp;
 	u64 ept_pointer;    /* immutable */
 	u64 cr0_mask, cr4_mask; /* bits that the guest sees in the shadow */
-	/* What entry and exit do not switch; the registers have it while the vCPU is active. */
-	u64 cr2, dr6;
+	u64 cr2; /* entry and exit do not switch it; the register has it while the vCPU is active */
 };
 _Static_assert(sizeof(struct vmx) <= PAGE_SIZE, "a struct vmx is one page");
 ASSERT_OFFSET(struct vmx, virtual_apic, 0);

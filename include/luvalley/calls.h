@@ -19,7 +19,7 @@
 
 #include <stdint.h>
 
-#define LUV_ABI_VERSION 4
+#define LUV_ABI_VERSION 5
 
 /* CPUID: EAX = highest leaf of ours, EBX ECX EDX = the signature's 12 bytes. */
 #define LUV_CPUID_BASE	    0x40000000u
@@ -162,7 +162,8 @@ enum luv_exit {
 	LUV_EXIT_TASK_SWITCH = 17,
 	LUV_EXIT_ENTRY_FAILED = 18, /* the CPU refused the guest's state */
 	LUV_EXIT_OTHER = 19,
-	LUV_EXIT_COUNT = 20
+	LUV_EXIT_DR = 20, /* a guest's first access to a debug register (MOV DR) */
+	LUV_EXIT_COUNT = 21
 };
 
 struct luv_cpu_statistics {
@@ -172,6 +173,6 @@ struct luv_cpu_statistics {
 	uint64_t starts;  /* out: how often dom0 started it (the boot CPU: 1 after boot) */
 	uint64_t exits[LUV_EXIT_COUNT]; /* out: by enum luv_exit, since power-on */
 };
-_Static_assert(sizeof(struct luv_cpu_statistics) == 192, "struct luv_cpu_statistics");
+_Static_assert(sizeof(struct luv_cpu_statistics) == 200, "struct luv_cpu_statistics");
 
 #endif

@@ -28,6 +28,7 @@ PAYLOAD(rdtscp);
 PAYLOAD(exceptions);
 PAYLOAD(int3);
 PAYLOAD(breakpoint);
+PAYLOAD(debug_registers);
 PAYLOAD(fault);
 PAYLOAD(msr);
 PAYLOAD(vmmcall);
@@ -408,6 +409,41 @@ static void test_breakpoint(int mode)
 	finish();
 }
 
+static uint64_t debug_exits(void)
+{
+	struct luv_vcpu_statistics statistics;
+
+	EXPECT(luv_vcpu_statistics(machine.vm, 0, &statistics), 0);
+	return statistics.exits[LUV_EXIT_DR];
+}
+
+/* They exit once after each entry from dom0, unless a breakpoint is enabled: then they are the guest's from the start. */
+static void test_debug_registers(int mode)
+{
+	struct luv_vcpu_page *page = begin(&debug_registers, mode);
+	uint64_t exits;
+
+	page->wanted |= LUV_GROUP_DEBUG;
+	EXPECT(luv_vcpu_sync(machine.vm, 0), 0);
+	for (unsigned i = 0; i < 4; i++)
+		page->dr[i] = 0x1230 + i;
+	page->dirty = LUV_GROUP_DEBUG;
+	machine_expect_out(&machine, 0x10, 1, 0);
+	EXPECT(debug_exits(), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		exits = debug_exits();
+		machine_expect_out(&machine, 0x10, 4, 0x1230 + i);
+		/* An interrupt, or memory that the library has to touch, is an entry more. */
+		exits = debug_exits() - exits;
+		CHECK(i == 2 ? !exits : exits == 1 || exits == 2, "%" PRIu64 " exits", exits);
+		EXPECT(page->dr[i], DATA);
+		page->dr[7] = i == 1 ? 0x402 : 0x400;
+		page->dr[0] = i == 1 ? UNMAPPED : DATA;
+		page->dirty = LUV_GROUP_DEBUG;
+	}
+	finish();
+}
+
 static void test_stop(int mode)
 {
 	struct luv_vcpu_page *page = begin(&spin, mode);
@@ -580,6 +616,7 @@ const struct test exit_tests[] = {
 	ALL("NMI window", test_nmi),
 	ALL("single step", test_step),
 	ALL("hardware breakpoint", test_breakpoint),
+	ALL("debug registers", test_debug_registers),
 	ALL("stop byte and signal word", test_stop),
 	PAGED("page tables without memory", test_walk),
 	ALL("dirty log", test_dirty),

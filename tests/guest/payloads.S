@@ -95,6 +95,21 @@ begin breakpoint \bits
 	hlt
 end breakpoint \bits
 
+begin debug_registers \bits
+	outb	%al, $0x10
+	.irp n, 0, 1, 2, 3
+.if \bits == 64
+	movq	%dr\n, %rax
+	movq	%rsi, %dr\n
+.else
+	movl	%dr\n, %eax
+	movl	%esi, %dr\n
+.endif
+	outl	%eax, $0x10
+	.endr
+	hlt
+end debug_registers \bits
+
 begin exceptions \bits
 	ud2
 	xorl	%ecx, %ecx

@@ -37,6 +37,7 @@ int check_dom0_b(void);
 extern uint8_t check_dom0_a_block[], check_dom0_b_block[];
 
 static struct machine machine;
+static uint64_t dr7; /* of the guests */
 
 static uint32_t xsave_mask(void)
 {
@@ -123,7 +124,7 @@ static void start_guest(uint32_t seed)
 		page->dr[i] = seed + 0x1000 * i;
 		memcpy(block + BLOCK_DR + 8 * i, &page->dr[i], sizeof(uint64_t));
 	}
-	page->dr[7] = 0x4aa; /* global, on instructions that are never executed */
+	page->dr[7] = dr7;
 	for (unsigned i = 0; i < 3; i++) {
 		const uint64_t value = seed + i;
 
@@ -244,11 +245,13 @@ static void be(unsigned which)
 	_exit(0);
 }
 
-/* Bit n of the argument: the n-th takes part. */
+/* Bit n of the argument: the n-th takes part. Bit 4: no guest has a breakpoint that is enabled. */
 static void test_switch(int argument)
 {
 	unsigned children = 0, wrong = 0;
 
+	/* Global, on instructions that are never executed. */
+	dr7 = argument & 16 ? 0x400 : 0x4aa;
 	fflush(stdout);
 	for (unsigned i = 0; i < 4; i++) {
 		pid_t child;
@@ -277,5 +280,6 @@ const struct test switch_tests[] = {
 	{.name = "state: one guest", .run = test_switch, .argument = 1},
 	{.name = "state: two guests", .run = test_switch, .argument = 3},
 	{.name = "state: two guests and two dom0 programs", .run = test_switch, .argument = 15},
+	{.name = "state: two guests without breakpoints and two dom0 programs", .run = test_switch, .argument = 31},
 	{0},
 };

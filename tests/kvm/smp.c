@@ -85,6 +85,23 @@ static void run_other(struct vm *which)
 	memset(which->memory + DATA, 1, 1);
 }
 
+/* INIT clears DR0 to DR3 (SDM 3A table 10-1). */
+static void set_debug_registers(uint64_t dr7)
+{
+	const struct kvm_debugregs set = {.db = {0x1111, 0x2222, 0x3333, 0x4444}, .dr7 = dr7};
+
+	MUST(ioctl(vm.vcpu[1].fd, KVM_SET_DEBUGREGS, &set));
+}
+
+static void expect_no_debug_registers(void)
+{
+	struct kvm_debugregs got;
+
+	MUST(ioctl(vm.vcpu[1].fd, KVM_GET_DEBUGREGS, &got));
+	EXPECT(got.db[0] | got.db[1] | got.db[2] | got.db[3], 0);
+	EXPECT(got.dr7, 0x400);
+}
+
 static void test_startup(int argument)
 {
 	struct kvm_mp_state state;
@@ -93,6 +110,7 @@ static void test_startup(int argument)
 	create(2);
 	vm_load(&vm, 0, &starts_other, LONG);
 	vm_put(&vm, AP_CODE, &other_real);
+	set_debug_registers(0x402);
 	thread_start(&vm, run_other);
 	vm_out(&vm, 0, PORT);
 	vm_out(&vm, 0, PORT);
@@ -100,6 +118,7 @@ static void test_startup(int argument)
 	MUST(ioctl(vm.vcpu[1].fd, KVM_GET_MP_STATE, &state));
 	EXPECT(state.mp_state, KVM_MP_STATE_RUNNABLE);
 	EXPECT(vm_sregs(&vm, 1).cs.base, AP_CODE);
+	expect_no_debug_registers();
 }
 
 /* INIT and STARTUP come while the other one is not in RUN: nothing is lost. */
@@ -109,10 +128,12 @@ static void test_startup_before_run(int argument)
 	create(2);
 	vm_load(&vm, 0, &starts_other, LONG);
 	vm_put(&vm, AP_CODE, &other_real);
+	set_debug_registers(0x400);
 	vm_out(&vm, 0, PORT);
 	thread_start(&vm, run_other);
 	vm_out(&vm, 0, PORT);
 	thread_join_all();
+	expect_no_debug_registers();
 }
 
 static void wait_until_ready(unsigned receivers)

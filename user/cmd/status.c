@@ -44,6 +44,7 @@ static const char *const exit_names[] = {
     [LUV_EXIT_TASK_SWITCH] = "task switch",
     [LUV_EXIT_ENTRY_FAILED] = "entry failed",
     [LUV_EXIT_OTHER] = "other",
+    [LUV_EXIT_DR] = "dr",
 };
 _Static_assert(sizeof(exit_names) / sizeof(exit_names[0]) == LUV_EXIT_COUNT,
 	       "a name for every exit");
