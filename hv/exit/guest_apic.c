@@ -140,6 +140,8 @@ void guest_apic_effect(struct vcpu *vcpu, const struct lapic_effect *effect, u64
 		*value = effect->vector;
 		break;
 	case LAPIC_TIMER:
+		if (guest->timed)
+			break;
 		*kind = LUV_APIC_TIMER;
 		*value = guest->told_deadline = effect->deadline;
 		break;
@@ -265,22 +267,26 @@ static COLD void take_arrived(struct vcpu *vcpu)
 		guest->nmi_pending = true;
 }
 
-/* The client times it: every deadline that it does not know yet is told. */
-static void check_timer(struct vcpu *vcpu)
+static void check_timer(struct guest *guest)
 {
-	struct guest *guest = vcpu->guest;
 	u64 deadline = lapic_deadline(&guest->lapic), now = guest_tsc(guest);
 
-	if (deadline && now >= deadline) {
-		/* The client need not be told that a timer which has fired is stopped. */
-		deadline = lapic_timer_expired(&guest->lapic, now);
-		if (!deadline)
-			guest->told_deadline = 0;
-	}
-	if (deadline == guest->told_deadline)
+	/* The client need not be told that a timer which has fired is stopped. */
+	if (deadline && now >= deadline && !lapic_timer_expired(&guest->lapic, now))
+		guest->told_deadline = 0;
+}
+
+/* Every deadline that the client does not know yet: it times what the CPU does not, a guest that is not entered. */
+static void tell_deadline(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	u64 deadline = lapic_deadline(&guest->lapic);
+
+	if (deadline == guest->told_deadline || (guest->timed && guest->mp_state == LUV_MP_RUNNABLE))
 		return;
 	guest->told_deadline = deadline;
 	report(vcpu, LUV_APIC_TIMER, deadline);
+	guest->page->exit.apic.halted = guest->timed;
 }
 
 static bool can_wake(struct vcpu *vcpu)
@@ -298,11 +304,12 @@ bool guest_apic_wake(struct vcpu *vcpu)
 	if (__atomic_load_n(&guest->arrived, __ATOMIC_RELAXED))
 		take_arrived(vcpu);
 	cr8_from_hardware(vcpu);
-	check_timer(vcpu);
-	if (guest->leave != LEAVE_NOT)
-		return false;
+	check_timer(guest);
 	if (guest->mp_state == LUV_MP_HALTED && can_wake(vcpu))
 		guest->mp_state = LUV_MP_RUNNABLE;
+	tell_deadline(vcpu);
+	if (guest->leave != LEAVE_NOT)
+		return false;
 	if (guest->mp_state == LUV_MP_RUNNABLE)
 		return true;
 	guest_exit(vcpu, LUV_RUN_HLT);

@@ -168,6 +168,7 @@ static COLD void set_tsc(struct guest *guest, u64 value)
 
 	lapic_tsc_stepped(&guest->lapic, host + guest->tsc_offset, value);
 	guest->tsc_offset = value - host;
+	guest->told_deadline = 0; /* it comes at another time now */
 }
 
 static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)

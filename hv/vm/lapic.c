@@ -442,7 +442,7 @@ u64 lapic_timer_expired(struct lapic *l, u64 now)
 	if (!(l->lvt[TIMER] & LVT_MASKED))
 		request_checked(l, l->lvt[TIMER] & 0xff, false);
 	if (timer_mode(l) == TIMER_PERIODIC) {
-		u64 period = count_to_tsc(l, l->initial_count);
+		u64 period = max_u64(count_to_tsc(l, l->initial_count), LAPIC_PERIOD_MIN);
 
 		l->deadline = add_saturating(now - (now - l->deadline) % period, period);
 	} else {

@@ -49,6 +49,9 @@ enum lapic_register {
 #define LAPIC_BUS_KHZ	   1000000u /* the timer's clock before its divider: 1 ns a tick */
 #define LAPIC_TSC_KHZ_MAX  0xffffffu
 
+/* Ticks of the TSC. With a shorter one a vCPU would do nothing else, and its CPU would not either (vmx/guest.c). */
+#define LAPIC_PERIOD_MIN 50000u
+
 #define MSR_LAPIC_BASE	   0x01bu
 #define MSR_LAPIC_DEADLINE 0x6e0u
 #define MSR_LAPIC_X2APIC   0x800u
@@ -214,7 +217,7 @@ bool lapic_takes_extint(const struct lapic *l);
 
 /*
  * Posts what is due and returns the next deadline. May be called at any time. Periods that
- * nobody looked at become one interrupt.
+ * nobody looked at become one interrupt. They are LAPIC_PERIOD_MIN long at least.
  */
 u64 lapic_timer_expired(struct lapic *l, u64 now);
 

@@ -25,6 +25,10 @@
 
 #define VPID_COUNT BIT(16)
 
+/* Ticks of the TSC; the timer's field has 32 bits. */
+#define FAR   BIT(31)
+#define NEVER BIT(32)
+
 /* SDM 3A table 4-8: what is reserved in a present PDPTE, below the physical address. */
 #define PDPTE_PRESENT  BIT(0)
 #define PDPTE_RESERVED 0x1e6ull
@@ -55,6 +59,7 @@ COLD bool vmx_guest_create(struct vcpu *vcpu)
 
 	if (!x)
 		return false;
+	vcpu->guest->timed = vmx_has.timer;
 	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
 	vmcs_write(CR0_MASK, x->cr0_mask);
 	vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap).addr);
@@ -161,6 +166,28 @@ static void renew_tag(struct vcpu *vcpu)
 	x->flush = false;
 }
 
+/*
+ * The timer counts changes of one bit of the TSC (SDM 3C 26.5.1); two more than there are before the local APIC's deadline make
+ * sure that it has passed. What is far away is looked at again on the way. The timer's exit goes before those of
+ * interrupts (SDM 3C 26.2): these are taken because a deadline is never followed by many others (vm/lapic.h).
+ */
+static void write_timer(struct vcpu *vcpu)
+{
+	const struct guest *guest = vcpu->guest;
+	struct vmx *x = vcpu->vendor;
+	u64 deadline = lapic_deadline(&guest->lapic), now, left = NEVER;
+
+	if (deadline && guest->timed) {
+		now = rdtsc() + guest->tsc_offset;
+		left = deadline > now ? min_u64(deadline - now, FAR) : 0;
+	}
+	if (under_bochs && !(vcpu->rflags & RFLAGS_IF))
+		left = min_u64(left, BOCHS_TICKS);
+	vmx_put(PIN_CONTROLS, &x->pin, vmx_has.guest.pin | (left == NEVER ? 0 : PIN_TIMER));
+	if (left != NEVER)
+		vmcs_write(PREEMPTION_TIMER, (left >> vmx_has.timer_rate) + 2);
+}
+
 bool vmx_guest_prepare(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
@@ -173,8 +200,7 @@ bool vmx_guest_prepare(struct vcpu *vcpu)
 	renew_tag(vcpu);
 	write_nmi_blocking(vcpu);
 	write_intercepts(vcpu);
-	if (under_bochs)
-		bochs_prepare(vmx_has.guest.pin, vcpu->rflags);
+	write_timer(vcpu);
 	return true;
 }
 
@@ -182,6 +208,8 @@ void vmx_guest_exited(struct vcpu *vcpu)
 {
 	const struct vmx *x = vcpu->vendor;
 
+	if (under_bochs && vcpu->exit.code == REASON_TIMER && !(vcpu->rflags & RFLAGS_IF))
+		vcpu->exit.reason = LUV_EXIT_INTERRUPT;
 	vcpu->guest->nmi_blocked = x->interruptibility & BLOCKED_BY_NMI;
 	vcpu->control.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15);
 }

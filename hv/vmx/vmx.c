@@ -173,6 +173,7 @@ COLD struct vmx *vmx_create(struct vcpu *vcpu)
 	memset(x, 0, sizeof(*x));
 	*(u32 *)vmcs = vmx_has.revision;
 	x->vmcs = virt_to_hpa(vmcs);
+	x->pin = controls->pin;
 	x->primary = controls->primary;
 	x->secondary = controls->secondary;
 	x->flush = true;

@@ -646,22 +646,22 @@ static void test_divide(void **state)
 static void test_periodic(void **state)
 {
 	(void)state;
-	start_timer(0x40 | PERIODIC, DIVIDE_BY_1, 100);
+	start_timer(0x40 | PERIODIC, DIVIDE_BY_1, 100000);
 	for (u32 i = 1; i < 4; i++) {
-		now = 1000 + i * 100;
-		assert_int_equal(lapic_timer_expired(&apic, now), now + 100);
+		now = 1000 + i * 100000;
+		assert_int_equal(lapic_timer_expired(&apic, now), now + 100000);
 		deliver(0x40);
 		end(-1);
 	}
-	now = 1300 + 5 * 100 + 30; /* five late: one interrupt, and the beat goes on */
-	assert_int_equal(get(LAPIC_TMCCT), 70);
-	assert_int_equal(lapic_timer_expired(&apic, now), 1900);
+	now = 301000 + 5 * 100000 + 30000; /* five late: one interrupt, and the beat goes on */
+	assert_int_equal(get(LAPIC_TMCCT), 70000);
+	assert_int_equal(lapic_timer_expired(&apic, now), 901000);
 	deliver(0x40);
 	end(-1);
 	assert_int_equal(lapic_highest(&apic), -1);
 	put(LAPIC_LVT_TIMER, 0x41); /* goes on as one-shot */
 	assert_int_equal(effect.kind, LAPIC_NOTHING);
-	assert_int_equal(lapic_timer_expired(&apic, 1900), 0);
+	assert_int_equal(lapic_timer_expired(&apic, 901000), 0);
 	deliver(0x41);
 	put(LAPIC_LVT_TIMER, 0x41 | PERIODIC); /* does not start it */
 	assert_int_equal(lapic_deadline(&apic), 0);
@@ -739,6 +739,17 @@ static void test_tsc_frequency(void **state)
 	start_timer(0x40, DIVIDE_BY_1, 1);
 	assert_int_equal(effect.deadline, now + 1);
 	assert_int_equal(get(LAPIC_TMCCT), 1);
+}
+
+static void test_shortest_period(void **state)
+{
+	(void)state;
+	start_timer(0x40 | PERIODIC, DIVIDE_BY_1, 1);
+	assert_int_equal(effect.deadline, now + 1);
+	assert_int_equal(lapic_timer_expired(&apic, now + 1), now + 1 + LAPIC_PERIOD_MIN);
+	now += 2;
+	assert_int_equal(get(LAPIC_TMCCT), 1);
+	assert_int_equal(lapic_timer_expired(&apic, now + 3 * LAPIC_PERIOD_MIN), now - 1 + 4 * LAPIC_PERIOD_MIN);
 }
 
 static void test_extremes(void **state)
@@ -1437,6 +1448,7 @@ int main(void)
 	    TEST(test_late_interrupt_is_not_lost),
 	    TEST(test_divide),
 	    TEST(test_periodic),
+	    TEST(test_shortest_period),
 	    TEST(test_clients_deadline),
 	    TEST(test_tsc_deadline),
 	    TEST(test_tsc_frequency),
