@@ -18,20 +18,20 @@ static bool is_apic_msr(u32 msr)
 	       (msr >= MSR_LAPIC_X2APIC && msr <= MSR_LAPIC_X2APIC + 0xff);
 }
 
-/* CR8 and the APIC's TPR are one register; the hardware changes the first without an exit. */
-static void cr8_from_hardware(struct vcpu *vcpu)
+/* The hardware changes it without an exit: by CR8, or all of it. */
+static void tpr_from_hardware(struct vcpu *vcpu)
 {
-	lapic_set_cr8(&vcpu->guest->lapic, vcpu->control.cr8);
+	lapic_set_tpr(&vcpu->guest->lapic, vcpu->control.tpr);
 }
 
-static void cr8_to_hardware(struct vcpu *vcpu)
+static void tpr_to_hardware(struct vcpu *vcpu)
 {
-	u8 cr8 = (u8)lapic_cr8(&vcpu->guest->lapic);
+	u8 tpr = vcpu->guest->lapic.tpr;
 
-	if (vcpu->control.cr8 == cr8)
+	if (vcpu->control.tpr == tpr)
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
-	vcpu->control.cr8 = cr8;
+	vcpu->control.tpr = tpr;
 	vcpu->dirty |= VCPU_CONTROL;
 }
 
@@ -158,7 +158,7 @@ bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok)
 {
 	if (!is_apic_msr(msr))
 		return false;
-	cr8_from_hardware(vcpu);
+	tpr_from_hardware(vcpu);
 	*ok = lapic_msr_read(&vcpu->guest->lapic, msr, guest_tsc(vcpu->guest), value);
 	return true;
 }
@@ -180,7 +180,7 @@ static void written(struct vcpu *vcpu, const struct lapic_effect *effect, bool t
 	struct guest *guest = vcpu->guest;
 	u64 kind, what;
 
-	cr8_to_hardware(vcpu);
+	tpr_to_hardware(vcpu);
 	guest_apic_effect(vcpu, effect, &kind, &what);
 	/* What it sent to itself is delivered at the next entry. */
 	if (kind == LUV_APIC_KICK && !(what &= ~BIT(guest->index)))
@@ -201,7 +201,7 @@ bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
 
 	if (!is_apic_msr(msr))
 		return false;
-	cr8_from_hardware(vcpu);
+	tpr_from_hardware(vcpu);
 	*ok = lapic_msr_write(&guest->lapic, msr, value, guest_tsc(guest), &effect);
 	if (*ok)
 		written(vcpu, &effect, took_extint);
@@ -225,7 +225,7 @@ bool guest_apic_store(struct vcpu *vcpu)
 	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), instruction_code_size(vcpu), &insn) ||
 	    insn.kind != MOV_STORE || insn.size != 4)
 		return false;
-	cr8_from_hardware(vcpu);
+	tpr_from_hardware(vcpu);
 	if (!lapic_mmio_write(&guest->lapic, (u32)offset,
 			      (u32)(insn.immediate ? insn.value : vcpu->gpr[insn.reg]), guest_tsc(guest), &effect))
 		return false;
@@ -303,7 +303,7 @@ bool guest_apic_wake(struct vcpu *vcpu)
 
 	if (__atomic_load_n(&guest->arrived, __ATOMIC_RELAXED))
 		take_arrived(vcpu);
-	cr8_from_hardware(vcpu);
+	tpr_from_hardware(vcpu);
 	check_timer(guest);
 	if (guest->mp_state == LUV_MP_HALTED && can_wake(vcpu))
 		guest->mp_state = LUV_MP_RUNNABLE;

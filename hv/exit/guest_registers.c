@@ -272,7 +272,7 @@ static bool set_cr8(struct vcpu *vcpu, u64 value)
 {
 	if (value >> 4)
 		return false;
-	vcpu->control.cr8 = (u8)value;
+	vcpu->control.tpr = (u8)(value << 4);
 	if (vcpu->guest->request & LUV_REQUEST_CR8)
 		guest_exit(vcpu, LUV_RUN_CR8);
 	return true;

@@ -168,9 +168,8 @@ bool lapic_msr_read(struct lapic *l, u32 index, u64 now, u64 *value);
 bool lapic_msr_write(struct lapic *l, u32 index, u64 value, u64 now,
 		     struct lapic_effect *effect);
 
-/* CR8 is TPR's bits 7:4 (APM 2 16.6.4). Bits 63:4 of cr8 are the caller's to refuse. */
-u64 lapic_cr8(const struct lapic *l);
-void lapic_set_cr8(struct lapic *l, u64 cr8);
+/* What the CPU has as TPR; CR8 is its bits 7:4 (APM 2 16.6.4). */
+void lapic_set_tpr(struct lapic *l, u8 tpr);
 
 /* --- interrupts --- */
 

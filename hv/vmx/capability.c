@@ -74,7 +74,7 @@ static const struct rule {
 	/* dom0 is shown the instructions only where these are on (vmx_cpuid in vmx.c). */
 	{WANTED, SECONDARY, SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT,
 	 SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES, NULL},
-	{WANTED, SECONDARY, 0, SECONDARY_WBINVD, NULL},
+	{WANTED, SECONDARY, 0, SECONDARY_WBINVD | SECONDARY_X2APIC, NULL},
 
 	/* The lists above are ours; these would make exits that nobody answers. */
 	{FORBIDDEN, PIN, PIN_INTERRUPTS | PIN_NMI, 0, MISSING("way to leave interrupts to the guest")},

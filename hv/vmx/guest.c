@@ -9,6 +9,7 @@
 #include "mem/host.h"
 #include "mem/page.h"
 #include "vm/tag.h"
+#include "vm/vm.h"
 #include "vm/world.h"
 #include "vmx/bochs.h"
 #include "vmx/capability.h"
@@ -43,13 +44,16 @@ static const u32 switched_msrs[] = {
 	MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,
 };
 
-static u8 guest_bitmap[PAGE_SIZE] ALIGNED(4096);
+/* The second is for guests whose TPR is the hardware's, in x2APIC mode. */
+static u8 guest_bitmap[2][PAGE_SIZE] ALIGNED(4096);
 
 COLD void vmx_guest_init(void)
 {
-	memset(guest_bitmap, 0xff, sizeof(guest_bitmap));
+	memset(guest_bitmap[0], 0xff, PAGE_SIZE);
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
-		msr_bitmap_set(guest_bitmap, switched_msrs[i], true, true, false);
+		msr_bitmap_set(guest_bitmap[0], switched_msrs[i], true, true, false);
+	memcpy(guest_bitmap[1], guest_bitmap[0], PAGE_SIZE);
+	msr_bitmap_set(guest_bitmap[1], MSR_LAPIC_X2APIC + LAPIC_TPR / 16, true, true, false);
 }
 
 /* NE must be set; CD and NW would be the CPU's. CR4's mask is written with CR4. */
@@ -62,7 +66,7 @@ COLD bool vmx_guest_create(struct vcpu *vcpu)
 	vcpu->guest->timed = vmx_has.timer;
 	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
 	vmcs_write(CR0_MASK, x->cr0_mask);
-	vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap).addr);
+	x->secondary = 0; /* the bitmap is written with it */
 	vmcs_write(VIRTUAL_APIC_ADDRESS, virt_to_hpa(x->virtual_apic).addr);
 	vmx_give_back(vcpu);
 	return true;
@@ -137,7 +141,7 @@ static void write_intercepts(struct vcpu *vcpu)
 {
 	const struct guest *guest = vcpu->guest;
 	struct vmx *x = vcpu->vendor;
-	u64 primary = vmx_has.guest.primary;
+	u64 primary = vmx_has.guest.primary, secondary = vmx_has.guest.secondary;
 
 	if (guest->window_open)
 		primary |= PRIMARY_INTERRUPT_WINDOW;
@@ -147,9 +151,13 @@ static void write_intercepts(struct vcpu *vcpu)
 		primary |= PRIMARY_NMI_WINDOW;
 	vmx_put(PRIMARY_CONTROLS, &x->primary, primary);
 	vmx_put(EXCEPTION_BITMAP, &x->exceptions, ALWAYS_EXCEPTIONS | guest->debug_exceptions);
-	vmx_put(SECONDARY_CONTROLS, &x->secondary,
-		vmx_has.guest.secondary & ~(guest->rdtscp ? 0 : SECONDARY_RDTSCP) &
-			~(guest->invpcid ? 0 : SECONDARY_INVPCID));
+	secondary &= ~((guest->rdtscp ? 0 : SECONDARY_RDTSCP) | (guest->invpcid ? 0 : SECONDARY_INVPCID));
+	/* A lower TPR must be seen where it lets an interrupt through. */
+	if (guest->trap_cr8 || !(guest->lapic.base & APIC_BASE_X2APIC) || !(guest->vm->flags & LUV_VM_LAPIC))
+		secondary &= ~SECONDARY_X2APIC;
+	if (x->secondary != secondary)
+		vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap[!!(secondary & SECONDARY_X2APIC)]).addr);
+	vmx_put(SECONDARY_CONTROLS, &x->secondary, secondary);
 }
 
 /* Mappings by EPT are tagged with the EPT pointer alone (SDM 3C 29.4.1): a new VPID does not hide them. */
@@ -211,5 +219,5 @@ void vmx_guest_exited(struct vcpu *vcpu)
 	if (under_bochs && vcpu->exit.code == REASON_TIMER && !(vcpu->rflags & RFLAGS_IF))
 		vcpu->exit.reason = LUV_EXIT_INTERRUPT;
 	vcpu->guest->nmi_blocked = x->interruptibility & BLOCKED_BY_NMI;
-	vcpu->control.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15);
+	vcpu->control.tpr = (u8)x->virtual_apic[VIRTUAL_TPR];
 }

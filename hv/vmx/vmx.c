@@ -341,7 +341,7 @@ static void load_control(struct vcpu *vcpu)
 		.efer = vmcs_read(GUEST_EFER),
 		.dr6 = vcpu->active ? read_dr6() : x->dr6,
 		.dr7 = vmcs_read(GUEST_DR7),
-		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
+		.tpr = vcpu->control.tpr,
 		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
 	};
 }
@@ -465,7 +465,7 @@ static void store_control(struct vcpu *vcpu)
 	vmcs_write(GUEST_EFER, c->efer);
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
 	vmcs_write(GUEST_DR7, c->dr7);
-	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
+	x->virtual_apic[VIRTUAL_TPR] = c->tpr;
 	write_cr2(x->cr2 = c->cr2);
 	write_dr6(x->dr6 = c->dr6);
 }

@@ -33,6 +33,15 @@ payload_lapic:
 	wrmsr
 	write_msr X2APIC_SVR, 0x1ff
 	sti
+	/* All of TPR, which CR8 is a part of. */
+	write_msr X2APIC_TPR, 0x25
+	rdmsr
+	outb	%al, $0x10
+	movl	$3, %eax
+	movq	%rax, %cr8
+	rdmsr
+	outb	%al, $0x10
+	write_msr X2APIC_TPR, 0
 	/* An interrupt to itself. */
 	write_msr X2APIC_SELF_IPI, 0x40
 	nop

@@ -54,6 +54,14 @@ static void start(void)
 	machine_add_vcpu(&machine, 1);
 }
 
+static void test_tpr(void)
+{
+	expect_said(0x25);
+	EXPECT(apic_register(0x80), 0x25);
+	EXPECT(LUV_READY_CR8(machine.vcpu[0].page->ready), 2);
+	expect_said(0x30);
+}
+
 static void test_self(void)
 {
 	expect_handler();
@@ -121,6 +129,7 @@ static void test_lapic(int argument)
 {
 	(void)argument;
 	start();
+	test_tpr();
 	test_self();
 	test_timer();
 	test_ipis();

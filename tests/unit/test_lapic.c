@@ -344,18 +344,18 @@ static void test_priorities(void **state)
 	}
 }
 
-static void test_cr8(void **state)
+static void test_tpr(void **state)
 {
 	(void)state;
 	assert_int_equal(lapic_requested(&apic), -1);
 	lapic_post(&apic, 0x95, false);
-	lapic_set_cr8(&apic, 9);
+	lapic_set_tpr(&apic, 0x90);
 	assert_int_equal(get(LAPIC_TPR), 0x90);
 	assert_int_equal(lapic_highest(&apic), -1);
-	lapic_set_cr8(&apic, 8);
+	lapic_set_tpr(&apic, 0x8f);
 	assert_int_equal(lapic_highest(&apic), 0x95);
 	put(LAPIC_TPR, 0xab);
-	assert_int_equal(lapic_cr8(&apic), 0xa);
+	assert_int_equal(apic.tpr, 0xab);
 }
 
 /* An EOI, and what it broadcasts; -1: nothing. */
@@ -1243,7 +1243,7 @@ static void step(void)
 	else if (kind < 46)
 		put(LAPIC_TPR, model.tpr = vector);
 	else if (kind < 48)
-		lapic_set_cr8(&apic, (model.tpr = vector & 0x70) >> 4);
+		lapic_set_tpr(&apic, model.tpr = vector & 0x7f);
 	else if (kind < 52)
 		step_self_ipi(vector);
 	else if (kind < 55)
@@ -1435,7 +1435,7 @@ int main(void)
 	    TEST(test_mode_decides_the_way_in),
 	    TEST(test_x2apic_ldr),
 	    TEST(test_priorities),
-	    TEST(test_cr8),
+	    TEST(test_tpr),
 	    TEST(test_nesting),
 	    TEST(test_told_edges),
 	    TEST(test_trigger_modes),
