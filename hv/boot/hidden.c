@@ -6,6 +6,7 @@
 #define CPU_BYTES   (48 * KIB) /* slot, host save area, vCPU, VMCB, and the tables' share */
 #define TABLE_BYTES MIB	       /* host and nested tables at boot */
 #define MIN_POOL    (16 * MIB)
+#define MAX_POOL    (512 * MIB) /* large servers have no more than some GiB below 4 GiB */
 
 static u64 record_size(void)
 {
@@ -17,7 +18,7 @@ u64 hidden_size(u64 ram, u32 cpus, u64 pool, u64 image_size)
 	u64 fixed = align_up(image_size, PAGE_SIZE) + record_size() + cpus * CPU_BYTES + TABLE_BYTES;
 
 	if (!pool)
-		pool = max_u64(MIN_POOL, align_down(ram / 256, PAGE_SIZE));
+		pool = min_u64(MAX_POOL, max_u64(MIN_POOL, align_down(ram / 256, PAGE_SIZE)));
 	return align_up(fixed + pool, HIDDEN_ALIGN);
 }
 

@@ -256,15 +256,18 @@ void start_say_what_is_ours(u32 cpus)
 	       (unsigned long long)start.place.base, (unsigned long long)(page_pool_size() / KIB));
 }
 
+/* Where one has not come up, the trap keeps dom0 from starting it. */
 static void start_other_cpus(void)
 {
 	u32 started;
 
 	start_install_trampoline();
 	started = smp_start_all();
-	if (started < cpu_count - 1)
+	if (started < cpu_count - 1) {
 		hv_log("%u of %u other CPUs did not start; dom0 cannot use them",
 		       cpu_count - 1 - started, cpu_count - 1);
+		dom0_apic_init(start.ops, true, true);
+	}
 	start_say_what_is_ours(started + 1);
 }
 

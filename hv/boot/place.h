@@ -18,7 +18,7 @@ struct placement {
 	struct low_memory low;
 };
 
-/* Pure, in hidden.c. How large the hidden range must be; pool: bytes, or 0 for max(16 MiB, ram / 256). */
+/* Pure, in hidden.c. How large the hidden range must be; pool: bytes, or 0 for ram / 256, from 16 to 512 MiB. */
 u64 hidden_size(u64 ram, u32 cpus, u64 pool, u64 image_size);
 /* Pool and crash record in the hidden range that base and size name. */
 void hidden_divide(struct placement *place, u64 image_size);

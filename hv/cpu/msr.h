@@ -34,6 +34,8 @@
 
 #define MSR_XSS	     0xda0u
 
+#define MSR_TEST_CTRL	     0x33u
+#define TEST_CTRL_SPLIT_LOCK BIT(29)
 #define MSR_BIOS_UPDT_TRIG   0x79u
 #define MSR_SMM_MONITOR_CTL  0x9bu
 #define MSR_ARCH_CAPABILITIES 0x10au

@@ -35,6 +35,7 @@ struct exit_record {
 /* dom0's values while a guest runs. */
 struct dom0_msrs {
 	u64 debugctl, counters, xss, tsc_aux, spec_ctrl;
+	u64 test_ctrl; /* 0: not changed */
 };
 
 /* Written by its own CPU unless the field says otherwise. */
@@ -46,6 +47,7 @@ struct cpu {
 	bool by_firmware; /* atomic: its last STARTUP was the firmware's own, not the system's */
 	u32 pending; /* atomic: CPU_PENDING_, what root mode took that is dom0's; its own CPU's, fault handlers included */
 	bool init;  /* atomic: dom0 sent INIT to a CPU that must not really get one */
+	bool init_sent; /* atomic: a real one went out, and it does not wait for STARTUP yet */
 	u64 starts; /* how often dom0 started it */
 	struct vcpu *vcpu; /* dom0's vCPU here; immutable once set */
 	hpa_t host_save;   /* the vendor's page: VM_HSAVE_PA, VMXON region; immutable */

@@ -30,7 +30,7 @@ u32 smp_apic_ids[CPU_MAX];
 smp_entry_t smp_entry;
 static u8 startup_vector;
 
-static void delay_us(u64 us)
+void smp_delay_us(u64 us)
 {
 	u64 start = rdtsc();
 
@@ -95,12 +95,12 @@ u32 smp_start_all(void)
 {
 	for (u32 tries = 0; tries < 3 && count_waiting() < cpu_count - 1; tries++) {
 		send_to_absent(ICR_INIT_ASSERT);
-		delay_us(200);
+		smp_delay_us(200);
 		send_to_absent(ICR_STARTUP | startup_vector);
-		delay_us(200);
+		smp_delay_us(200);
 		send_to_absent(ICR_STARTUP | startup_vector);
 		for (u32 ms = 0; ms < 400 && count_waiting() < cpu_count - 1; ms++)
-			delay_us(1000);
+			smp_delay_us(1000);
 	}
 	return count_waiting();
 }

@@ -27,6 +27,9 @@ u8 smp_startup_vector(void);
  * many came up. */
 u32 smp_start_all(void);
 
+/* At least so many microseconds. */
+void smp_delay_us(u64 us);
+
 /* This CPU's APIC ID by CPUID, before the APIC is mapped. */
 u32 smp_initial_apic_id(void);
 

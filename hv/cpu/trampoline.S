@@ -59,19 +59,18 @@ ap_entry:
 	movl %eax, %gs
 	xorl %ebp, %ebp
 
-	/* The APIC ID: leaf Bh where it exists (EBX != 0), else leaf 1 (APM 3 E.3.2, E.3.7). */
-	cpuid
-	cmpl $0xb, %eax
-	jb 1f
-	movl $0xb, %eax
-	xorl %ecx, %ecx
-	cpuid
-	testl %ebx, %ebx
-	jnz 2f
-1:	movl $1, %eax
-	cpuid
-	movl %ebx, %edx
+	/* The APIC's own ID, as the MADT has it: CPUID has the one at power-up, which firmware may have changed (APM 3 E.3.2). */
+	movl $0x1b, %ecx /* APIC_BASE: EXTD */
+	rdmsr
+	btl $10, %eax
+	jc 1f
+	movq $MMIO_BASE, %rax
+	movl 0x20(%rax), %edx /* ID */
 	shrl $24, %edx
+	jmp 2f
+1:	movl $0x802, %ecx
+	rdmsr
+	movl %eax, %edx
 2:	xorl %eax, %eax
 3:	cmpl cpu_count(%rip), %eax
 	jae 4f

@@ -79,10 +79,7 @@ static void read_logical(u32 index)
 	logical[index].dfr = apic_read(APIC_DFR);
 }
 
-/*
- * Where a STARTUP reaches guest mode a CPU that has come there stays. Elsewhere one that the firmware started will be
- * started again, at a vector that is not known yet.
- */
+/* One that the firmware started will be started again, at a vector that is not known yet. */
 static bool all_in_dom0(void)
 {
 	for (u32 i = 0; i < cpu_count; i++) {
@@ -91,7 +88,7 @@ static bool all_in_dom0(void)
 
 		if (state != CPU_IN_DOM0 && !(reached && state == CPU_WAITING))
 			return false;
-		if (!reached && __atomic_load_n(&cpu->by_firmware, __ATOMIC_ACQUIRE))
+		if (__atomic_load_n(&cpu->by_firmware, __ATOMIC_ACQUIRE))
 			return false;
 	}
 	return true;
@@ -141,6 +138,7 @@ static bool reaches(const struct icr *icr, const struct vcpu *vcpu, u32 index)
 
 static void send_init(u32 index)
 {
+	__atomic_store_n(&cpu_slot(index)->init_sent, true, __ATOMIC_RELEASE);
 	apic_send((u32)ICR_INIT << 8 | (u32)APIC_ICR_ASSERT, cpu_slot(index)->apic_id);
 }
 
@@ -170,6 +168,21 @@ static bool is_firmware(struct vcpu *vcpu)
 }
 
 /*
+ * A STARTUP that meets root mode is lost (SDM 3C 26.2), and systems send both theirs within 20 microseconds of the INIT: a CPU
+ * that the INIT has to wake from deep sleep is not so far by then. Bounded: it may not have been in guest mode at all.
+ */
+static void await_init(struct cpu *cpu)
+{
+	for (u32 us = 0; us < 2000 && __atomic_load_n(&cpu->init_sent, __ATOMIC_ACQUIRE) &&
+			 __atomic_load_n(&cpu->state, __ATOMIC_ACQUIRE) == CPU_IN_DOM0;
+	     us += 10)
+		smp_delay_us(10);
+	if (__atomic_exchange_n(&cpu->init_sent, false, __ATOMIC_ACQ_REL))
+		return;
+	smp_delay_us(10); /* it says so shortly before it waits */
+}
+
+/*
  * The vector is our trampoline's: a CPU outside guest mode comes in there, and one that waits in guest mode exits, and goes on at the
  * recorded one, too (launch_startup_exit). A CPU that waits for no STARTUP ignores ours as it would have ignored dom0's.
  */
@@ -179,6 +192,7 @@ static void forward_startup(struct vcpu *vcpu, const struct icr *icr)
 		if (i == BOOT_CPU || !reaches(icr, vcpu, i) ||
 		    __atomic_load_n(&cpu_slot(i)->state, __ATOMIC_ACQUIRE) == CPU_ABSENT)
 			continue;
+		await_init(cpu_slot(i));
 		__atomic_store_n(&cpu_slot(i)->by_firmware, is_firmware(vcpu), __ATOMIC_RELEASE);
 		__atomic_store_n(&cpu_slot(i)->sipi, icr->vector, __ATOMIC_RELEASE);
 		apic_send((u32)ICR_STARTUP << 8 | (u32)APIC_ICR_ASSERT | smp_startup_vector(),
@@ -328,8 +342,10 @@ static bool waits_for_startup(struct cpu *cpu)
 
 	spin_lock(&trap_lock);
 	waits = cpu->index != BOOT_CPU && (reached || dom0_apic_mode());
-	if (waits)
+	if (waits) {
 		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
+		__atomic_store_n(&cpu->init_sent, false, __ATOMIC_RELEASE);
+	}
 	spin_unlock(&trap_lock);
 	return waits;
 }

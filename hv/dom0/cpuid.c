@@ -30,9 +30,12 @@ struct cpuid_rule {
 #define B(n) (1u << (n))
 #define RANGE(high, low) (UINT32_MAX >> (31 - (high)) & UINT32_MAX << (low))
 
-/* Not 6 SMX, 31 hypervisor. */
-#define LEAF_1_ECX (RANGE(30, 17) | RANGE(15, 7) | RANGE(5, 0))
-#define LEAF_1_EDX (B(31) | RANGE(29, 21) | RANGE(19, 11) | RANGE(9, 0))
+/*
+ * Not 6 SMX, 31 hypervisor. Nor 2 DTES64, 4 DS-CPL, EDX 21 DS: the CPU writes PEBS's records to a linear address (SDM 3B 18.6.2.4), which in root
+ * mode, where counters go on, is nobody's.
+ */
+#define LEAF_1_ECX (RANGE(30, 17) | RANGE(15, 7) | B(5) | B(3) | RANGE(1, 0))
+#define LEAF_1_EDX (B(31) | RANGE(29, 22) | RANGE(19, 11) | RANGE(9, 0))
 
 /* FSGSBASE, TSC_ADJUST; BMI1 to RDT-A, AVX512F to AVX512_IFMA, CLFLUSHOPT, CLWB, AVX512PF to VL. */
 #define LEAF_7_EBX (RANGE(1, 0) | RANGE(21, 3) | RANGE(24, 23) | RANGE(31, 26))

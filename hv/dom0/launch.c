@@ -118,7 +118,8 @@ static noreturn void wake(struct cpu *cpu)
 	cpu->pending = 0;
 	first_start(cpu);
 	dom0_apic_wake(ops);
-	smp_start_all();
+	if (smp_start_all() < cpu_count - 1)
+		dom0_apic_init(ops, true, true);
 	vcpu_reset(cpu->vcpu);
 	sleep_resume(cpu->vcpu);
 	run(cpu);

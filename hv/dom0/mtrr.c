@@ -14,7 +14,8 @@
 /*
  * One snapshot for all CPUs: they must agree (SDM 3A 11.11.8), and while an operating system changes them it
  * has every CPU stopped with caches off. What is taken in that moment may be a mixture; the last CPU's
- * write leaves the final state behind.
+ * write leaves the final state behind. Off, all is uncacheable: an operating system does that for the moment of the change, on each
+ * CPU, and it is no state to follow.
  */
 static struct mtrr_state current;
 
@@ -88,10 +89,12 @@ bool mtrr_is_msr(u32 msr)
 bool mtrr_update(void)
 {
 	struct mtrr_state before = current;
+	u64 def_type = 0;
 
+	if (!rdmsr_safe(MSR_MTRR_DEF_TYPE, &def_type) || !(def_type & MTRR_DEF_TYPE_E))
+		return false;
 	snapshot();
-	/* Off, all is uncacheable: an operating system does that for the moment of the change. */
-	return current.def_type & MTRR_DEF_TYPE_E && memcmp(&before, &current, sizeof(before));
+	return memcmp(&before, &current, sizeof(before));
 }
 
 /* Where the n-th range of a fixed MTRR begins, and its size (SDM 3A table 11-9). */

@@ -69,6 +69,8 @@ static void exception_exit(struct vcpu *vcpu)
 		guest_exit_exception(vcpu, vector, has_error, error);
 		return;
 	}
+	if (vector == VECTOR_AC && world_allow_split_locks(vcpu->cpu))
+		return;
 	if (vector == VECTOR_PF) {
 		vcpu_need(vcpu, VCPU_CONTROL);
 		vcpu->control.cr2 = vcpu->exit.exception.address;

@@ -39,15 +39,15 @@ static const u32 switched_msrs[] = {
 	MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP, MSR_PAT,
 };
 
-static u32 asid_count;	    /* immutable after svm_guest_init */
-static bool clears_buffers; /* likewise */
+static u32 asid_count; /* immutable after svm_guest_init */
+bool svm_clears_buffers;
 static u8 guest_msrpm[MSRPM_SIZE] ALIGNED(4096);
 static u8 guest_iopm[3 * PAGE_SIZE] ALIGNED(4096); /* APM 2 15.10.1 */
 
 COLD void svm_guest_init(void)
 {
 	asid_count = cpuid(0x8000000a, 0).ebx;
-	clears_buffers = world_mitigations() & LUV_MITIGATION_VERW;
+	svm_clears_buffers = world_mitigations() & LUV_MITIGATION_VERW;
 	memset(guest_iopm, 0xff, sizeof(guest_iopm));
 	memset(guest_msrpm, 0xff, sizeof(guest_msrpm));
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
@@ -126,9 +126,7 @@ static inline void enter(struct vcpu *vcpu, const struct vmcb *vmcb)
 	/* With V_INTR_MASKING our IF at VMRUN decides whether a physical interrupt ends the guest
 	 * (APM 2 15.21.1); GIF keeps them from us. */
 	__asm__ volatile("sti" : : : "memory");
-	/* Empties the buffers that transient scheduler attacks (TSA) leak from, where the microcode can. */
-	if (clears_buffers)
-		__asm__ volatile("verw %0" : : "m"((const u16){0}) : "cc");
+	svm_clear_buffers();
 	svm_run_guest(vcpu, vmcb->self);
 }
 

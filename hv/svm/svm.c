@@ -465,10 +465,12 @@ static void svm_enter(struct vcpu *vcpu)
 	vmcb->event_inject = vcpu->event;
 	/* An SMI handler that TCG ran inside the guest may have lost it. */
 	vmcb->efer |= EFER_SVME;
-	if (vcpu->guest)
+	if (vcpu->guest) {
 		svm_guest_enter(vcpu, vmcb);
-	else
+	} else {
+		svm_clear_buffers();
 		svm_run(vcpu, vmcb->self);
+	}
 }
 
 /* From entry.S. */

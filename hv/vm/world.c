@@ -22,6 +22,7 @@
 /* Immutable after world_init. */
 static struct {
 	bool xsave, xss, tsc_aux, spec_ctrl, ibpb, debugctl, counters, l1d;
+	bool leaks_pointers;
 	bool more; /* any of xss, spec_ctrl, ibpb, counters */
 	u64 xcr0;
 	struct state_limits limits;
@@ -137,6 +138,7 @@ COLD void world_init(void)
 	has.xcr0 = has.xsave ? usable_xcr0() : BIT(0);
 	has.xss = has.xsave && cpuid(0xd, 1).eax & BIT(3);
 	has.tsc_aux = cpuid(0x80000001, 0).edx & BIT(27);
+	has.leaks_pointers = !is_intel() && !(sizes.ebx & BIT(2)); /* RstrFpErrPtrs (APM 3 E.4.7) */
 	/* AMD: any of IBRS, STIBP, SSBD (APM 3 E.4.7). */
 	has.spec_ctrl = sizes.ebx & (BIT(14) | BIT(15) | BIT(24));
 	if (is_intel()) /* IBRS and IBPB, STIBP, SSBD (SDM 2A CPUID) */
@@ -204,6 +206,18 @@ fault:
 	return false;
 }
 
+/*
+ * AMD before Zen saves and restores the x87's last opcode, instruction and operand pointers only where an exception is pending
+ * (APM 2 11.5.10): a load of ours takes their place, lest one side read the other's.
+ */
+static void fpu_forget_pointers(void)
+{
+	static const u32 zero;
+
+	if (has.leaks_pointers)
+		__asm__ volatile("fnclex\n\temms\n\tfildl %0" : : "m"(zero));
+}
+
 /* Without XSAVE. */
 static COLD bool fx_switch(void *from, const void *to)
 {
@@ -242,6 +256,7 @@ static inline bool fpu_switch(void *from, u64 *from_xcr0, const void *to, u64 to
 	*from_xcr0 = now = xgetbv();
 	set_xcr0(now, parts);
 	fpu_save(from, parts);
+	fpu_forget_pointers();
 	if (fpu_restore(to, parts)) {
 		set_xcr0(parts, to_xcr0);
 		return true;
@@ -314,9 +329,22 @@ static void msrs_enter(struct dom0_msrs *dom0, const struct guest *guest)
 	swap_msr(has.spec_ctrl, MSR_SPEC_CTRL, &dom0->spec_ctrl, guest->spec_ctrl);
 }
 
-static void msrs_leave(const struct dom0_msrs *dom0, u64 spec_ctrl, u64 tsc_aux)
+COLD bool world_allow_split_locks(struct cpu *cpu)
+{
+	u64 now = 0;
+
+	if (!is_intel() || !rdmsr_safe(MSR_TEST_CTRL, &now) || !(now & TEST_CTRL_SPLIT_LOCK))
+		return false;
+	cpu->dom0_msrs.test_ctrl = now;
+	wrmsr(MSR_TEST_CTRL, now & ~TEST_CTRL_SPLIT_LOCK);
+	return true;
+}
+
+static void msrs_leave(struct dom0_msrs *dom0, u64 spec_ctrl, u64 tsc_aux)
 {
 	if (has.more) {
+		set_again(MSR_TEST_CTRL, dom0->test_ctrl);
+		dom0->test_ctrl = 0;
 		set_msr(has.spec_ctrl, MSR_SPEC_CTRL, spec_ctrl, dom0->spec_ctrl);
 		if (has.ibpb)
 			wrmsr(MSR_PRED_CMD, PRED_CMD_IBPB);

@@ -41,6 +41,12 @@ u64 world_cr4_bits(u32 ecx_1, u32 ebx_7, u32 ecx_7);
 bool world_enter(struct vcpu *dom0, struct vcpu *guest);
 void world_leave(struct vcpu *dom0, struct vcpu *guest);
 
+/*
+ * Intel: where dom0 has #AC raised for split locks (IA32_TEST_CTRL bit 29; SDM 4, 3A 10.1.2.3), not in this guest, which knows nothing of that:
+ * until world_leave. True: the instruction that raised #AC may go on.
+ */
+bool world_allow_split_locks(struct cpu *cpu);
+
 /* After an INIT that tore this CPU out of a guest: dom0's registers, the FPU's contents excepted. */
 void world_abandon(struct vcpu *dom0);
 

@@ -2,7 +2,7 @@
 /*
  * u32 vmx_run(struct vcpu *vcpu, u32 flags, const u32 *pending, u32 known, u64 *host_rsp), vmx_run_guest: one trip into
  * dom0, into a guest. *host_rsp is what the VMCS has as HOST_RSP.
- * Flags: bit 0, the VMCS is launched; bit 1, VERW before a guest.
+ * Flags: bit 0, the VMCS is launched; bit 1, VERW.
  * The vCPU's VMCS is current, and its HOST_RIP is vmx_exit or vmx_exit_guest. RDI points at the guest's general
  * registers in encoding order; RSP travels in the VMCS. Returns RUN_ (vmx.c):
  *   0  it ran and has exited
@@ -29,13 +29,11 @@
 	jbe 4f
 1:	cmpl %ecx, (%rdx)
 	jne 5f
-	.if \guest
-	/* Empties the buffers that MDS and its kin leak from, where the microcode can. */
+	/* Empties the buffers that MDS and its kin leak from, where the microcode can: of dom0's processes, too, each may call. */
 	testl $2, %esi
 	jz 8f
 	verw no_selector(%rip)
 8:
-	.endif
 	testl $1, %esi
 	movq 0x00(%rdi), %rax
 	load_registers

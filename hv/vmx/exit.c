@@ -98,7 +98,7 @@ static void decode_cr(struct vcpu *vcpu)
 	if (!vcpu->code64)
 		value = (u32)value;
 	if (CR_NUMBER(exit->info) == 0) {
-		if (vcpu->guest && value & CR0_NW && !(value & CR0_CD))
+		if (value & CR0_NW && !(value & CR0_CD))
 			decode_refused(exit, VECTOR_GP);
 		else
 			vmcs_write(CR0_SHADOW, value);

@@ -194,7 +194,11 @@ static void intercept_msr(u32 msr, bool read, bool write)
 	msr_bitmap_set(dom0_bitmap, msr, read, write, true);
 }
 
-/* Everything but what must be set, in VMX operation, and what dom0 must not see is dom0's own. */
+/*
+ * Everything but what must be set, in VMX operation, and what dom0 must not see is dom0's own. CD and NW only seem to be: entry
+ * and exit leave them alone (SDM 3C 27.3.2.1), and from Westmere on neither works well with CD set. What dom0 sets CD for, a
+ * write of MTRRs, is done with caches off (dom0/mtrr.c).
+ */
 static COLD bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 {
 	struct vmx *x = vmx_create(vcpu);
@@ -207,7 +211,7 @@ static COLD bool vmx_vcpu_create_dom0(struct vcpu *vcpu)
 		vmx_guest_init();
 		verw = world_mitigations() & LUV_MITIGATION_VERW ? (u32)RUN_VERW : 0;
 	}
-	x->cr0_mask = CR0_NE;
+	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
 	x->cr4_mask = CR4_VMXE;
 	x->vpid = TAG_DOM0;
 	vmcs_write(CR0_MASK, x->cr0_mask);
@@ -423,19 +427,6 @@ static void look_at_changes(struct vmx *x, const struct vcpu_control *c)
 		x->unchecked = true;
 }
 
-/* CR0.CD and NW are no part of the switch (SDM 3C 27.3.2.1): dom0's are the CPU's, guests never reach them. */
-static u64 real_cr0(const struct vcpu *vcpu)
-{
-	const u64 cache = CR0_CD | CR0_NW;
-	u64 wanted = vcpu->control.cr0, now = read_cr0();
-
-	if (vcpu->guest)
-		return (wanted & ~cache) | CR0_NE;
-	if ((wanted ^ now) & cache)
-		write_cr0((now & ~cache) | (wanted & cache));
-	return wanted | CR0_NE;
-}
-
 /* Which of the two it was that holds events back is the CPU's own matter; STI needs IF (SDM 3C 27.3.1.5). */
 static void store_shadow(const struct vcpu *vcpu)
 {
@@ -457,7 +448,7 @@ static void store_control(struct vcpu *vcpu)
 	look_at_changes(x, c);
 	if (vcpu->guest)
 		vmcs_write(CR4_MASK, x->cr4_mask = ~vcpu->guest->cr4 | CR4_MCE);
-	vmcs_write(GUEST_CR0, real_cr0(vcpu));
+	vmcs_write(GUEST_CR0, (c->cr0 & ~x->cr0_mask) | CR0_NE);
 	vmcs_write(CR0_SHADOW, c->cr0);
 	vmcs_write(GUEST_CR3, c->cr3);
 	vmcs_write(GUEST_CR4, (c->cr4 & ~x->cr4_mask) | CR4_VMXE | (x->cr4_mask & CR4_MCE));
@@ -687,6 +678,11 @@ static void exited(struct vcpu *vcpu)
 	struct vmx *x = vcpu->vendor;
 	u32 reason = (u32)vmcs_read(EXIT_REASON);
 
+	/* In the middle of an entry (SDM 3C 27.9): nothing of the guest's has changed, its event waits on. */
+	if ((reason & 0xffff) == REASON_MACHINE_CHECK) {
+		vmx_decode(vcpu, REASON_MACHINE_CHECK);
+		return;
+	}
 	if (reason & REASON_ENTRY_FAILED) {
 		entry_failed(vcpu, reason, 0);
 		vcpu->event = 0;
@@ -711,7 +707,7 @@ static u32 enter_dom0(struct vcpu *vcpu)
 		vmcs_write(PREEMPTION_TIMER, 0);
 	}
 	write_entry(vcpu);
-	answer = vmx_run(vcpu, x->launched, &vcpu->cpu->pending, waiting, &x->host_rsp);
+	answer = vmx_run(vcpu, x->launched | verw, &vcpu->cpu->pending, waiting, &x->host_rsp);
 	if (at_once)
 		vmcs_write(PIN_CONTROLS, vmx_has.dom0.pin);
 	return answer;

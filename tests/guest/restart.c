@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,15 +112,20 @@ static void work_begin(void)
 	do_work(1, CALIBRATION);
 }
 
-/* A child that has its guest work for about so long, and ends with status 0 if all is well. */
-static pid_t worker(double seconds)
+/*
+ * A child that has its guest work in RUNs of about so long, until *over, and ends with status 0 if
+ * all is well. NULL: once.
+ */
+static pid_t worker(double seconds, const atomic_bool *over)
 {
 	pid_t child = fork();
 
 	if (child == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		work_begin();
-		do_work(12345, rounds_for(seconds));
+		do
+			do_work(12345, rounds_for(seconds));
+		while (over && !*over);
 		machine_destroy(&machine);
 		_exit(0);
 	}
@@ -142,7 +148,7 @@ static void test_responsive(int argument)
 {
 	double begin = now(), cpu = cpu_time_of(RUSAGE_SELF), late = 0;
 	volatile unsigned counter = 0;
-	pid_t child = worker(watch_seconds);
+	pid_t child = worker(watch_seconds, NULL);
 	unsigned wakes = 0;
 
 	(void)argument;
@@ -207,7 +213,7 @@ static unsigned long ticks_of(pid_t process)
 
 static void test_stop_continue(int argument)
 {
-	pid_t child = worker(watch_seconds);
+	pid_t child = worker(watch_seconds, NULL);
 	unsigned long ticks;
 	int status;
 
@@ -339,7 +345,7 @@ static void test_migrate(int argument)
 	(void)argument;
 	if (cpus < 2)
 		skip("one CPU");
-	child = worker(watch_seconds + 2);
+	child = worker(watch_seconds + 2, NULL);
 	for (unsigned i = 0; i < MIGRATIONS; i++) {
 		stay_on(child, (int)i % cpus);
 		sleep_for(0.001);
@@ -359,12 +365,14 @@ static bool have(const char *program)
 static void with_tool(const char *program, const char *format)
 {
 	char command[256];
+	atomic_bool *over;
 	pid_t child;
 
 	if (!have(program))
 		skip("the program is not installed");
-	/* Longer than the tool needs for its three times, on a slow machine too. */
-	child = worker(watch_seconds + 8);
+	over = mmap(NULL, sizeof(*over), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(over != MAP_FAILED, "no memory");
+	child = worker(watch_seconds, over);
 	sleep_for(0.5);
 	for (unsigned i = 0; i < 3; i++) {
 		int status;
@@ -373,7 +381,9 @@ static void with_tool(const char *program, const char *format)
 		status = system(command);
 		CHECK(status == 0, "%s: %#x", command, status);
 	}
+	*over = true;
 	expect_success(child);
+	munmap(over, sizeof(*over));
 }
 
 static void test_strace(int argument)

@@ -63,6 +63,7 @@ struct handoff {
 	u64 rsdp;
 	u64 hidden_base, hidden_size; /* reserved in the firmware's map; the image is at its beginning */
 	u64 trampoline;		      /* a reserved page below 640 KiB */
+	u32 cpus;		      /* that the firmware uses; 0: it does not say */
 	struct handoff_screen screen;
 
 	/* Answers. */

@@ -23,7 +23,6 @@
 #include "mem/page.h"
 #include "vm/world.h"
 
-#define CR4_CET BIT(23)
 
 extern const u8 image_start[], image_end[];
 
@@ -45,17 +44,6 @@ static void read_handoff(void)
 		.low.base = (u32)handoff->trampoline - LOW_TRAMPOLINE * PAGE_SIZE,
 	};
 	hidden_divide(&start.place, (u64)(image_end - image_start));
-}
-
-/* What root mode could not run on with, or guest mode not go on with. */
-static void check_firmware_state(void)
-{
-	if (handoff->cr4 & CR4_LA57)
-		refuse("the firmware runs with 5-level page tables, which this version of Luvalley "
-		       "cannot take over");
-	if (handoff->cr4 & CR4_CET)
-		refuse("the firmware runs with shadow stacks (CET), which this version of Luvalley "
-		       "cannot take over");
 }
 
 /* The screen is reached by our own tables only, so it comes last and catches up. */
@@ -170,8 +158,11 @@ noreturn void uefi_main(struct handoff *from)
 	start_read_options(handoff->cmdline, use_no_screen);
 	start_limit_map();
 	start_choose_vendor();
-	check_firmware_state();
 	start_count_cpus();
+	/* It waits for each of them without end, and none may run outside guest mode. */
+	if (handoff->cpus > cpu_count)
+		refuse("the firmware waits for all its %u CPUs, and only %u can be had (cpus=, ACPI's MADT)",
+		       handoff->cpus, cpu_count);
 	start_build_tables();
 	write_cr3(host_cr3().addr);
 	firmware_view_use_host_tables();

@@ -225,6 +225,28 @@ static void test_cpus(void)
 	report(others && both == 2 * others, "guest mode: and again");
 }
 
+/* As systems write MTRRs (SDM 3A 11.11.8). */
+static void test_caches(void)
+{
+	const u64 cr0 = read_cr0(), type = rdmsr(MSR_MTRR_DEF_TYPE), enabled = BIT(11);
+	u64 without, with_nw, off;
+
+	__asm__ volatile("cli");
+	write_cr0(cr0 | CR0_CD);
+	without = read_cr0();
+	wrmsr(MSR_MTRR_DEF_TYPE, type & ~enabled);
+	off = rdmsr(MSR_MTRR_DEF_TYPE);
+	wrmsr(MSR_MTRR_DEF_TYPE, type);
+	write_cr0(cr0 | CR0_CD | CR0_NW);
+	with_nw = read_cr0();
+	write_cr0(cr0);
+	__asm__ volatile("sti");
+	report(without == (cr0 | CR0_CD) && with_nw == (cr0 | CR0_CD | CR0_NW) && read_cr0() == cr0,
+	       "state: CR0.CD and NW are set and cleared");
+	report(off == (type & ~enabled) && rdmsr(MSR_MTRR_DEF_TYPE) == type,
+	       "state: MTRRs are switched off and on");
+}
+
 efi_status run(efi_handle self, const struct efi_loaded_image *image)
 {
 	u64 reserved = reserved_pages();
@@ -232,7 +254,7 @@ efi_status run(efi_handle self, const struct efi_loaded_image *image)
 
 	if (volume && file_exists(volume, "\\locked"))
 		wrmsr(MSR_FEATURE_CONTROL, FEATURE_CONTROL_LOCK);
-	print("\r\n1..13\r\n");
+	print("\r\n1..15\r\n");
 	mark();
 	read_state(&before);
 	start_next(self, image, "\\EFI\\luvalley\\luvalley.efi");
@@ -241,6 +263,7 @@ efi_status run(efi_handle self, const struct efi_loaded_image *image)
 	report(before.rflags & RFLAGS_IF && timer_runs(), "state: interrupts go on");
 	report(in_guest_mode(), "guest mode: CPUID's leaf 40000000h answers");
 	report(reserved_pages() - reserved >= 16 * MIB / PAGE_SIZE, "guest mode: memory is reserved in the firmware's map");
+	test_caches();
 	test_cpus();
 	power_off();
 	return EFI_ABORTED;

@@ -36,10 +36,14 @@ u64 find_rsdp(void);
 u32 count_cpus(u64 rsdp);
 void find_screen(struct handoff_screen *screen);
 void install_luvy(struct luv_acpi_table *table);
+/* That the firmware has enabled; 0: it does not say. */
+u32 firmware_cpus(void);
 /* Has every other CPU do something in guest mode; how many of them do, *others of how many. */
 u32 visit_other_cpus(u32 *others);
 
-/* cpu.c. Copies this CPU's state and enters the hypervisor. True: we are in guest mode now. */
+/* cpu.c. NULL, or what of this CPU's state nothing of ours can run with. */
+const char *unfit_state(void);
+/* Copies this CPU's state and enters the hypervisor. True: we are in guest mode now. */
 bool enter_hypervisor(struct handoff *handoff);
 bool in_guest_mode(void);
 

@@ -79,6 +79,18 @@ bool in_guest_mode(void)
 	return strcmp(signature, LUV_CPUID_SIGNATURE) == 0;
 }
 
+/* The tables at cr3_between have 4 levels; the way back returns to where no shadow stack has it. */
+const char *unfit_state(void)
+{
+	u64 cr4 = read_cr4();
+
+	if (cr4 & CR4_LA57)
+		return "the firmware runs with 5-level page tables, which this version of Luvalley cannot take over";
+	if (cr4 & CR4_CET)
+		return "the firmware runs with shadow stacks (CET), which this version of Luvalley cannot take over";
+	return NULL;
+}
+
 bool enter_hypervisor(struct handoff *handoff)
 {
 	read_state(handoff);

@@ -85,16 +85,35 @@ static void EFIAPI visit(void *argument)
 		__atomic_add_fetch(&visited, 1, __ATOMIC_RELAXED);
 }
 
-u32 visit_other_cpus(u32 *others)
+/* NULL, or how many CPUs it has enabled. */
+static struct efi_mp_services *find_mp_services(u64 *enabled)
 {
 	static const struct efi_guid mp_services = {
 		0x3fdda605, 0xa76e, 0x4f46, {0xad, 0x29, 0x12, 0xf4, 0x53, 0x1b, 0x3d, 0x08}};
 	struct efi_mp_services *mp;
-	u64 processors, enabled;
+	u64 processors;
+
+	*enabled = 0;
+	if (efi_boot->locate_protocol(&mp_services, NULL, (void **)&mp) & EFI_ERROR ||
+	    mp->get_number(mp, &processors, enabled) & EFI_ERROR)
+		return NULL;
+	return mp;
+}
+
+u32 firmware_cpus(void)
+{
+	u64 enabled;
+
+	return find_mp_services(&enabled) ? (u32)enabled : 0;
+}
+
+u32 visit_other_cpus(u32 *others)
+{
+	u64 enabled;
+	struct efi_mp_services *mp = find_mp_services(&enabled);
 
 	*others = 0;
-	if (efi_boot->locate_protocol(&mp_services, NULL, (void **)&mp) & EFI_ERROR ||
-	    mp->get_number(mp, &processors, &enabled) & EFI_ERROR || enabled < 2)
+	if (!mp || enabled < 2)
 		return 0;
 	*others = (u32)enabled - 1;
 	mp->start_all(mp, visit, 0, NULL, SECOND, NULL, NULL);

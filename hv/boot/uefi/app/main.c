@@ -42,10 +42,13 @@ void say(const char *format, ...)
 /* NULL, or why Luvalley does not run. */
 static const char *take_over(struct handoff *handoff, const struct options *options)
 {
-	const char *wrong;
+	const char *wrong = unfit_state();
 
+	if (wrong)
+		return wrong;
 	handoff->rsdp = find_rsdp();
 	find_screen(&handoff->screen);
+	handoff->cpus = firmware_cpus();
 	wrong = take_memory(handoff, options, count_cpus(handoff->rsdp));
 	if (wrong)
 		return wrong;

@@ -186,8 +186,10 @@ static void map_image(u64 *directory, u64 base)
 
 static u64 make_tables(u64 ram_end, u64 image)
 {
-	u64 gibs = align_up(max_u64(ram_end, 4 * GIB), GIB) / GIB;
-	u64 *root = gibs <= LOW_END / GIB ? allocate((FIXED_PAGES + gibs) * PAGE_SIZE) : NULL;
+	/* What is used by them is this code, its stack, and what was allocated below 4 GiB. */
+	u64 gibs = min_u64(align_up(max_u64(ram_end, 4 * GIB), GIB), LOW_END) / GIB;
+	bool reached = (u64)&make_tables < LOW_END && (u64)__builtin_frame_address(0) < LOW_END;
+	u64 *root = reached ? allocate((FIXED_PAGES + gibs) * PAGE_SIZE) : NULL;
 	u64 *low, *high, *directory;
 
 	if (!root)
