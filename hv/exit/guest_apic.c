@@ -18,20 +18,20 @@ static bool is_apic_msr(u32 msr)
 	       (msr >= MSR_LAPIC_X2APIC && msr <= MSR_LAPIC_X2APIC + 0xff);
 }
 
-/* CR8 and the APIC's TPR are one register; the hardware changes the first without an exit. */
-static void cr8_from_hardware(struct vcpu *vcpu)
+/* The hardware changes it without an exit: by CR8, or all of it. */
+static void tpr_from_hardware(struct vcpu *vcpu)
 {
-	lapic_set_cr8(&vcpu->guest->lapic, vcpu->control.cr8);
+	lapic_set_tpr(&vcpu->guest->lapic, vcpu->control.tpr);
 }
 
-static void cr8_to_hardware(struct vcpu *vcpu)
+static void tpr_to_hardware(struct vcpu *vcpu)
 {
-	u8 cr8 = (u8)lapic_cr8(&vcpu->guest->lapic);
+	u8 tpr = vcpu->guest->lapic.tpr;
 
-	if (vcpu->control.cr8 == cr8)
+	if (vcpu->control.tpr == tpr)
 		return;
 	vcpu_need(vcpu, VCPU_CONTROL);
-	vcpu->control.cr8 = cr8;
+	vcpu->control.tpr = tpr;
 	vcpu->dirty |= VCPU_CONTROL;
 }
 
@@ -140,6 +140,8 @@ void guest_apic_effect(struct vcpu *vcpu, const struct lapic_effect *effect, u64
 		*value = effect->vector;
 		break;
 	case LAPIC_TIMER:
+		if (guest->timed)
+			break;
 		*kind = LUV_APIC_TIMER;
 		*value = guest->told_deadline = effect->deadline;
 		break;
@@ -156,7 +158,7 @@ bool guest_apic_read(struct vcpu *vcpu, u32 msr, u64 *value, bool *ok)
 {
 	if (!is_apic_msr(msr))
 		return false;
-	cr8_from_hardware(vcpu);
+	tpr_from_hardware(vcpu);
 	*ok = lapic_msr_read(&vcpu->guest->lapic, msr, guest_tsc(vcpu->guest), value);
 	return true;
 }
@@ -178,7 +180,7 @@ static void written(struct vcpu *vcpu, const struct lapic_effect *effect, bool t
 	struct guest *guest = vcpu->guest;
 	u64 kind, what;
 
-	cr8_to_hardware(vcpu);
+	tpr_to_hardware(vcpu);
 	guest_apic_effect(vcpu, effect, &kind, &what);
 	/* What it sent to itself is delivered at the next entry. */
 	if (kind == LUV_APIC_KICK && !(what &= ~BIT(guest->index)))
@@ -199,7 +201,7 @@ bool guest_apic_write(struct vcpu *vcpu, u32 msr, u64 value, bool *ok)
 
 	if (!is_apic_msr(msr))
 		return false;
-	cr8_from_hardware(vcpu);
+	tpr_from_hardware(vcpu);
 	*ok = lapic_msr_write(&guest->lapic, msr, value, guest_tsc(guest), &effect);
 	if (*ok)
 		written(vcpu, &effect, took_extint);
@@ -223,7 +225,7 @@ bool guest_apic_store(struct vcpu *vcpu)
 	if (!mov_decode(bytes, code_fetch(vcpu, bytes, sizeof(bytes)), instruction_code_size(vcpu), &insn) ||
 	    insn.kind != MOV_STORE || insn.size != 4)
 		return false;
-	cr8_from_hardware(vcpu);
+	tpr_from_hardware(vcpu);
 	if (!lapic_mmio_write(&guest->lapic, (u32)offset,
 			      (u32)(insn.immediate ? insn.value : vcpu->gpr[insn.reg]), guest_tsc(guest), &effect))
 		return false;
@@ -265,22 +267,26 @@ static COLD void take_arrived(struct vcpu *vcpu)
 		guest->nmi_pending = true;
 }
 
-/* The client times it: every deadline that it does not know yet is told. */
-static void check_timer(struct vcpu *vcpu)
+static void check_timer(struct guest *guest)
 {
-	struct guest *guest = vcpu->guest;
 	u64 deadline = lapic_deadline(&guest->lapic), now = guest_tsc(guest);
 
-	if (deadline && now >= deadline) {
-		/* The client need not be told that a timer which has fired is stopped. */
-		deadline = lapic_timer_expired(&guest->lapic, now);
-		if (!deadline)
-			guest->told_deadline = 0;
-	}
-	if (deadline == guest->told_deadline)
+	/* The client need not be told that a timer which has fired is stopped. */
+	if (deadline && now >= deadline && !lapic_timer_expired(&guest->lapic, now))
+		guest->told_deadline = 0;
+}
+
+/* Every deadline that the client does not know yet: it times what the CPU does not, a guest that is not entered. */
+static void tell_deadline(struct vcpu *vcpu)
+{
+	struct guest *guest = vcpu->guest;
+	u64 deadline = lapic_deadline(&guest->lapic);
+
+	if (deadline == guest->told_deadline || (guest->timed && guest->mp_state == LUV_MP_RUNNABLE))
 		return;
 	guest->told_deadline = deadline;
 	report(vcpu, LUV_APIC_TIMER, deadline);
+	guest->page->exit.apic.halted = guest->timed;
 }
 
 static bool can_wake(struct vcpu *vcpu)
@@ -297,12 +303,13 @@ bool guest_apic_wake(struct vcpu *vcpu)
 
 	if (__atomic_load_n(&guest->arrived, __ATOMIC_RELAXED))
 		take_arrived(vcpu);
-	cr8_from_hardware(vcpu);
-	check_timer(vcpu);
-	if (guest->leave != LEAVE_NOT)
-		return false;
+	tpr_from_hardware(vcpu);
+	check_timer(guest);
 	if (guest->mp_state == LUV_MP_HALTED && can_wake(vcpu))
 		guest->mp_state = LUV_MP_RUNNABLE;
+	tell_deadline(vcpu);
+	if (guest->leave != LEAVE_NOT)
+		return false;
 	if (guest->mp_state == LUV_MP_RUNNABLE)
 		return true;
 	guest_exit(vcpu, LUV_RUN_HLT);

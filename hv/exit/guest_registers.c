@@ -171,6 +171,7 @@ static COLD void set_tsc(struct guest *guest, u64 value)
 
 	lapic_tsc_stepped(&guest->lapic, host + guest->tsc_offset, value);
 	guest->tsc_offset = value - host;
+	guest->told_deadline = 0; /* it comes at another time now */
 }
 
 static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)
@@ -276,7 +277,7 @@ static bool set_cr8(struct vcpu *vcpu, u64 value)
 {
 	if (value >> 4)
 		return false;
-	vcpu->control.cr8 = (u8)value;
+	vcpu->control.tpr = (u8)(value << 4);
 	if (vcpu->guest->request & LUV_REQUEST_CR8)
 		guest_exit(vcpu, LUV_RUN_CR8);
 	return true;

@@ -68,6 +68,7 @@ s64 call_lapic_read(struct vcpu *caller, const u64 argument[3])
 
 	if (result)
 		return result;
+	lapic_set_tpr(&target->guest->lapic, target->control.tpr);
 	lapic_save(&target->guest->lapic, now(target), page);
 	vm_vcpu_release(target);
 	return argument_write(caller, argument[2], page, sizeof(page));
@@ -86,7 +87,7 @@ s64 call_lapic_write(struct vcpu *caller, const u64 argument[3])
 		return result;
 	lapic_restore(&target->guest->lapic, now(target), page);
 	vcpu_need(target, VCPU_CONTROL);
-	target->control.cr8 = (u8)lapic_cr8(&target->guest->lapic);
+	target->control.tpr = target->guest->lapic.tpr;
 	target->dirty |= VCPU_CONTROL;
 	vm_vcpu_release(target);
 	return 0;
@@ -101,7 +102,7 @@ static s64 access_register(struct vcpu *vcpu, struct luv_lapic_access *access)
 	if (access->offset >= PAGE_SIZE || access->value > UINT32_MAX)
 		return LUV_ERR_INVAL;
 	vcpu_need(vcpu, VCPU_CONTROL);
-	lapic_set_cr8(lapic, vcpu->control.cr8);
+	lapic_set_tpr(lapic, vcpu->control.tpr);
 	if (access->write) {
 		if (!lapic_mmio_write(lapic, (u32)access->offset, (u32)access->value, now(vcpu),
 				      &effect))
@@ -111,7 +112,7 @@ static s64 access_register(struct vcpu *vcpu, struct luv_lapic_access *access)
 			return LUV_ERR_INVAL;
 		access->value = value;
 	}
-	vcpu->control.cr8 = (u8)lapic_cr8(lapic);
+	vcpu->control.tpr = lapic->tpr;
 	vcpu->dirty |= VCPU_CONTROL;
 	guest_apic_effect(vcpu, &effect, &access->kind, &access->effect);
 	return 0;

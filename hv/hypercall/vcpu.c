@@ -87,7 +87,7 @@ static inline void give(struct vcpu *vcpu)
 	u64 wanted = __atomic_load_n(&page->wanted, __ATOMIC_RELAXED);
 
 	/* A hint of what to copy, no more: what is read here of our own the client may have overwritten. */
-	page->ready = guest_ready(vcpu) | (u64)vcpu->control.cr8 << 4 | vcpu->guest->lapic.base;
+	page->ready = guest_ready(vcpu) | (vcpu->control.tpr & 0xf0) | vcpu->guest->lapic.base;
 	page->tsc_offset = vcpu->guest->tsc_offset;
 	if (page->exit.reason == LUV_RUN_MMIO || page->exit.reason == LUV_RUN_WALK)
 		wanted |= wanted >> 32;

@@ -159,8 +159,12 @@ void svm_guest_enter(struct vcpu *vcpu, struct vmcb *vmcb)
 
 void svm_guest_exited(struct vcpu *vcpu, struct vmcb *vmcb)
 {
+	u8 tpr = (u8)(vmcb->v_intr << 4);
+
 	__asm__ volatile("cli" : : : "memory");
-	vcpu->control.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK);
+	/* The VMCB has TPR's upper half (APM 2 15.21.2); the other stays while that one does. */
+	if ((tpr ^ vcpu->control.tpr) & 0xf0)
+		vcpu->control.tpr = tpr;
 	if (vcpu->guest->nmi_step)
 		end_nmi_step(vcpu, vmcb);
 	if (vmcb->exit_code != VMEXIT_IRET)

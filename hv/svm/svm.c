@@ -209,7 +209,7 @@ static void load_control(struct vcpu *vcpu, const struct vmcb *vmcb)
 		.efer = vmcb->efer & ~EFER_SVME,
 		.dr6 = vmcb->dr6,
 		.dr7 = vmcb->dr7,
-		.cr8 = (u8)(vmcb->v_intr & VMCB_V_TPR_MASK),
+		.tpr = vcpu->control.tpr,
 		.cpl = vmcb->cpl,
 	};
 }
@@ -236,7 +236,8 @@ static void store_control(const struct vcpu_control *c, struct vmcb *vmcb)
 	vmcb->efer = c->efer | EFER_SVME;
 	vmcb->dr6 = c->dr6;
 	vmcb->dr7 = c->dr7;
-	vmcb->v_intr = (vmcb->v_intr & ~VMCB_V_TPR_MASK) | c->cr8;
+	if (vmcb->v_intr & VMCB_V_INTR_MASKING)
+		vmcb->v_intr = (vmcb->v_intr & ~VMCB_V_TPR_MASK) | c->tpr >> 4;
 	vmcb->cpl = c->cpl;
 	vmcb->clean &= (u32)~(VMCB_CLEAN_CRX | VMCB_CLEAN_DRX | VMCB_CLEAN_CR2 | VMCB_CLEAN_SEG |
 			      VMCB_CLEAN_TPR);

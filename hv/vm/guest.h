@@ -88,6 +88,7 @@ struct guest {
 	/* With LUV_VM_LAPIC. Others post into `arrived` and into the APIC's incoming bits. */
 	u8 mp_state; /* LUV_MP_ */
 	u32 arrived; /* atomic: GUEST_ */
+	bool timed; /* immutable: the CPU ends the guest's run at the APIC's deadline */
 	u64 told_deadline; /* of the APIC's timer: what the client knows */
 	struct lapic lapic;
 };

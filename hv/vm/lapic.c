@@ -231,20 +231,10 @@ static void update_ppr(struct lapic *l)
 	l->ppr = l->tpr >> 4 >= l->in_service >> 4 ? l->tpr : l->in_service & 0xf0;
 }
 
-static void set_tpr(struct lapic *l, u8 tpr)
+void lapic_set_tpr(struct lapic *l, u8 tpr)
 {
 	l->tpr = tpr;
 	update_ppr(l);
-}
-
-u64 lapic_cr8(const struct lapic *l)
-{
-	return l->tpr >> 4;
-}
-
-void lapic_set_cr8(struct lapic *l, u64 cr8)
-{
-	set_tpr(l, (u8)(cr8 << 4));
 }
 
 int lapic_requested(struct lapic *l)
@@ -346,7 +336,7 @@ COLD void lapic_init(struct lapic *l)
 	for (u32 i = 0; i < LAPIC_LVT_COUNT; i++)
 		l->lvt[i] = LVT_MASKED;
 	l->in_service = 0;
-	set_tpr(l, 0);
+	lapic_set_tpr(l, 0);
 	l->ldr = 0;
 	l->dfr = DFR_FLAT;
 	l->svr = 0xff;
@@ -442,7 +432,7 @@ u64 lapic_timer_expired(struct lapic *l, u64 now)
 	if (!(l->lvt[TIMER] & LVT_MASKED))
 		request_checked(l, l->lvt[TIMER] & 0xff, false);
 	if (timer_mode(l) == TIMER_PERIODIC) {
-		u64 period = count_to_tsc(l, l->initial_count);
+		u64 period = max_u64(count_to_tsc(l, l->initial_count), LAPIC_PERIOD_MIN);
 
 		l->deadline = add_saturating(now - (now - l->deadline) % period, period);
 	} else {
@@ -615,7 +605,7 @@ static void write_register(struct lapic *l, u32 offset, u32 value, u64 now,
 {
 	switch (offset) {
 	case LAPIC_TPR:
-		set_tpr(l, (u8)value);
+		lapic_set_tpr(l, (u8)value);
 		break;
 	case LAPIC_EOI:
 		end_of_interrupt(l, effect);
@@ -906,7 +896,7 @@ COLD void lapic_restore(struct lapic *l, u64 now, const u8 page[LAPIC_SIZE])
 	restore_vectors(l->tmr, page + LAPIC_TMR);
 	restore_vectors(l->irr, page + LAPIC_IRR);
 	l->in_service = vector_highest(l->isr);
-	set_tpr(l, (u8)get32(page + LAPIC_TPR));
+	lapic_set_tpr(l, (u8)get32(page + LAPIC_TPR));
 	if (lapic_mode(l) == LAPIC_X2APIC) {
 		l->icr = (u64)get32(page + LAPIC_ICR_HIGH) << 32;
 	} else {

@@ -49,6 +49,9 @@ enum lapic_register {
 #define LAPIC_BUS_KHZ	   1000000u /* the timer's clock before its divider: 1 ns a tick */
 #define LAPIC_TSC_KHZ_MAX  0xffffffu
 
+/* Ticks of the TSC. With a shorter one a vCPU would do nothing else, and its CPU would not either (vmx/guest.c). */
+#define LAPIC_PERIOD_MIN 50000u
+
 #define MSR_LAPIC_BASE	   0x01bu
 #define MSR_LAPIC_DEADLINE 0x6e0u
 #define MSR_LAPIC_X2APIC   0x800u
@@ -165,9 +168,8 @@ bool lapic_msr_read(struct lapic *l, u32 index, u64 now, u64 *value);
 bool lapic_msr_write(struct lapic *l, u32 index, u64 value, u64 now,
 		     struct lapic_effect *effect);
 
-/* CR8 is TPR's bits 7:4 (APM 2 16.6.4). Bits 63:4 of cr8 are the caller's to refuse. */
-u64 lapic_cr8(const struct lapic *l);
-void lapic_set_cr8(struct lapic *l, u64 cr8);
+/* What the CPU has as TPR; CR8 is its bits 7:4 (APM 2 16.6.4). */
+void lapic_set_tpr(struct lapic *l, u8 tpr);
 
 /* --- interrupts --- */
 
@@ -214,7 +216,7 @@ bool lapic_takes_extint(const struct lapic *l);
 
 /*
  * Posts what is due and returns the next deadline. May be called at any time. Periods that
- * nobody looked at become one interrupt.
+ * nobody looked at become one interrupt. They are LAPIC_PERIOD_MIN long at least.
  */
 u64 lapic_timer_expired(struct lapic *l, u64 now);
 

@@ -40,17 +40,20 @@ static void take_rip(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 static void take_control(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	struct vcpu_control *c = &vcpu->control;
+	u8 tpr = (u8)(read_once(&page->cr8) << 4);
 
 	vcpu_need(vcpu, VCPU_CONTROL);
 	c->cr0 = read_once(&page->cr0) | CR0_ET;
 	c->cr2 = read_once(&page->cr2);
 	c->cr3 = read_once(&page->cr3);
 	c->cr4 = read_once(&page->cr4);
-	c->cr8 = (u8)(read_once(&page->cr8) & 15);
+	/* The same CR8 leaves TPR's lower half alone. */
+	if ((tpr ^ c->tpr) & 0xf0)
+		c->tpr = tpr;
 	c->efer = read_once(&page->efer) & ~EFER_LMA;
 	if (c->efer & EFER_LME && c->cr0 & CR0_PG)
 		c->efer |= EFER_LMA;
-	lapic_set_cr8(&vcpu->guest->lapic, c->cr8);
+	lapic_set_tpr(&vcpu->guest->lapic, c->tpr);
 	vcpu->guest->xcr0 = read_once(&page->xcr0);
 	/* PCIDs and global pages of the old CR3 and CR4 may be cached. */
 	vcpu->dirty |= VCPU_CONTROL | VCPU_FLUSH;
@@ -169,7 +172,7 @@ static void give_control(const struct vcpu *vcpu, struct luv_vcpu_page *page)
 	page->cr2 = c->cr2;
 	page->cr3 = c->cr3;
 	page->cr4 = c->cr4;
-	page->cr8 = c->cr8;
+	page->cr8 = c->tpr >> 4;
 	page->efer = c->efer;
 	page->xcr0 = vcpu->guest->xcr0;
 }

@@ -58,7 +58,7 @@ enum segment_name {
 struct vcpu_control {
 	u64 cr0, cr2, cr3, cr4, efer;
 	u64 dr6, dr7;
-	u8 cr8; /* guests only: the virtual TPR's bits 7:4; always valid */
+	u8 tpr; /* guests only: CR8 is its bits 7:4; always valid */
 	u8 cpl;
 };
 

@@ -17,8 +17,7 @@ extern bool under_bochs; /* immutable after bochs_detect */
 
 void bochs_detect(void);
 
-/* Before a guest's entry, its VMCS current; `pin`: its pin-based controls. */
-void bochs_prepare(u32 pin, u64 rflags);
+#define BOCHS_TICKS 40000u /* from such an entry to the timer's exit: 2 ms at 20 million instructions a second */
 
 /* After each exit. */
 void bochs_exited(u32 reason);

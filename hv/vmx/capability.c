@@ -74,7 +74,7 @@ static const struct rule {
 	/* dom0 is shown the instructions only where these are on (vmx_cpuid in vmx.c). */
 	{WANTED, SECONDARY, SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES | SECONDARY_USER_WAIT,
 	 SECONDARY_RDTSCP | SECONDARY_INVPCID | SECONDARY_XSAVES, NULL},
-	{WANTED, SECONDARY, 0, SECONDARY_WBINVD, NULL},
+	{WANTED, SECONDARY, 0, SECONDARY_WBINVD | SECONDARY_X2APIC, NULL},
 
 	/* The lists above are ours; these would make exits that nobody answers. */
 	{FORBIDDEN, PIN, PIN_INTERRUPTS | PIN_NMI, 0, MISSING("way to leave interrupts to the guest")},
@@ -126,6 +126,12 @@ static bool apply(const struct rule *rule, u64 capability, u64 bits, u32 *word)
 	}
 }
 
+/* Their preemption timers do not count at the rate that they name (Intel's errata AAT59, AAU65, AAX65, BA86, and of 306A8h). */
+static bool miscounts(u32 signature)
+{
+	return signature == 0x20652 || signature == 0x20655 || signature == 0x206e6 || signature == 0x306a8;
+}
+
 static const char *choose_controls(struct vmx_capability *has, u64 basic)
 {
 	u64 capability[WORD_COUNT];
@@ -142,7 +148,8 @@ static const char *choose_controls(struct vmx_capability *has, u64 basic)
 		    !apply(r, capability[r->word], r->guest, word_of(&has->guest, r->word)))
 			return r->missing;
 	}
-	has->timer = capability[PIN] >> 32 & PIN_TIMER;
+	has->timer = capability[PIN] >> 32 & PIN_TIMER && !miscounts(cpuid(1, 0).eax);
+	has->timer_rate = rdmsr(MSR_VMX_MISC) & 31;
 	return NULL;
 }
 

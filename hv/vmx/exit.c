@@ -145,7 +145,7 @@ static void decode_machine_check(struct vcpu *vcpu)
 /* Reasons that need nothing but a word: the exit's number, and one. */
 static const u8 simple[] = {
 	[REASON_INTERRUPT] = LUV_EXIT_INTERRUPT + 1,
-	[REASON_TIMER] = LUV_EXIT_INTERRUPT + 1, /* vmx/bochs.h; dom0's is taken in vmx_enter */
+	[REASON_TIMER] = LUV_EXIT_WINDOW + 1, /* vmx/guest.c; dom0's is taken in vmx_enter */
 	[REASON_TRIPLE_FAULT] = LUV_EXIT_SHUTDOWN + 1,
 	[REASON_INTERRUPT_WINDOW] = LUV_EXIT_WINDOW + 1,
 	[REASON_NMI_WINDOW] = LUV_EXIT_WINDOW + 1,

@@ -9,6 +9,7 @@
 #include "mem/host.h"
 #include "mem/page.h"
 #include "vm/tag.h"
+#include "vm/vm.h"
 #include "vm/world.h"
 #include "vmx/bochs.h"
 #include "vmx/capability.h"
@@ -25,6 +26,10 @@
 
 #define VPID_COUNT BIT(16)
 
+/* Ticks of the TSC; the timer's field has 32 bits. */
+#define FAR   BIT(31)
+#define NEVER BIT(32)
+
 /* SDM 3A table 4-8: what is reserved in a present PDPTE, below the physical address. */
 #define PDPTE_PRESENT  BIT(0)
 #define PDPTE_RESERVED 0x1e6ull
@@ -38,13 +43,16 @@ static const u32 switched_msrs[] = {
 	MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_PAT,
 };
 
-static u8 guest_bitmap[PAGE_SIZE] ALIGNED(4096);
+/* The second is for guests whose TPR is the hardware's, in x2APIC mode. */
+static u8 guest_bitmap[2][PAGE_SIZE] ALIGNED(4096);
 
 COLD void vmx_guest_init(void)
 {
-	memset(guest_bitmap, 0xff, sizeof(guest_bitmap));
+	memset(guest_bitmap[0], 0xff, PAGE_SIZE);
 	for (u32 i = 0; i < ARRAY_SIZE(switched_msrs); i++)
-		msr_bitmap_set(guest_bitmap, switched_msrs[i], true, true, false);
+		msr_bitmap_set(guest_bitmap[0], switched_msrs[i], true, true, false);
+	memcpy(guest_bitmap[1], guest_bitmap[0], PAGE_SIZE);
+	msr_bitmap_set(guest_bitmap[1], MSR_LAPIC_X2APIC + LAPIC_TPR / 16, true, true, false);
 }
 
 /* NE must be set; CD and NW would be the CPU's. CR4's mask is written with CR4. */
@@ -54,9 +62,10 @@ COLD bool vmx_guest_create(struct vcpu *vcpu)
 
 	if (!x)
 		return false;
+	vcpu->guest->timed = vmx_has.timer;
 	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
 	vmcs_write(CR0_MASK, x->cr0_mask);
-	vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap).addr);
+	x->secondary = 0; /* the bitmap is written with it */
 	vmcs_write(VIRTUAL_APIC_ADDRESS, virt_to_hpa(x->virtual_apic).addr);
 	vmx_give_back(vcpu);
 	return true;
@@ -131,7 +140,7 @@ static void write_intercepts(struct vcpu *vcpu)
 {
 	const struct guest *guest = vcpu->guest;
 	struct vmx *x = vcpu->vendor;
-	u64 primary = vmx_has.guest.primary;
+	u64 primary = vmx_has.guest.primary, secondary = vmx_has.guest.secondary;
 
 	if (vcpu->debug_live)
 		primary &= ~PRIMARY_MOV_DR;
@@ -143,9 +152,13 @@ static void write_intercepts(struct vcpu *vcpu)
 		primary |= PRIMARY_NMI_WINDOW;
 	vmx_put(PRIMARY_CONTROLS, &x->primary, primary);
 	vmx_put(EXCEPTION_BITMAP, &x->exceptions, ALWAYS_EXCEPTIONS | guest->debug_exceptions);
-	vmx_put(SECONDARY_CONTROLS, &x->secondary,
-		vmx_has.guest.secondary & ~(guest->rdtscp ? 0 : SECONDARY_RDTSCP) &
-			~(guest->invpcid ? 0 : SECONDARY_INVPCID));
+	secondary &= ~((guest->rdtscp ? 0 : SECONDARY_RDTSCP) | (guest->invpcid ? 0 : SECONDARY_INVPCID));
+	/* A lower TPR must be seen where it lets an interrupt through. */
+	if (guest->trap_cr8 || !(guest->lapic.base & APIC_BASE_X2APIC) || !(guest->vm->flags & LUV_VM_LAPIC))
+		secondary &= ~SECONDARY_X2APIC;
+	if (x->secondary != secondary)
+		vmcs_write(MSR_BITMAPS, image_to_hpa(guest_bitmap[!!(secondary & SECONDARY_X2APIC)]).addr);
+	vmx_put(SECONDARY_CONTROLS, &x->secondary, secondary);
 }
 
 /* Mappings by EPT are tagged with the EPT pointer alone (SDM 3C 29.4.1): a new VPID does not hide them. */
@@ -162,6 +175,28 @@ static void renew_tag(struct vcpu *vcpu)
 	x->flush = false;
 }
 
+/*
+ * The timer counts changes of one bit of the TSC (SDM 3C 26.5.1); two more than there are before the local APIC's deadline make
+ * sure that it has passed. What is far away is looked at again on the way. The timer's exit goes before those of
+ * interrupts (SDM 3C 26.2): these are taken because a deadline is never followed by many others (vm/lapic.h).
+ */
+static void write_timer(struct vcpu *vcpu)
+{
+	const struct guest *guest = vcpu->guest;
+	struct vmx *x = vcpu->vendor;
+	u64 deadline = lapic_deadline(&guest->lapic), now, left = NEVER;
+
+	if (deadline && guest->timed) {
+		now = rdtsc() + guest->tsc_offset;
+		left = deadline > now ? min_u64(deadline - now, FAR) : 0;
+	}
+	if (under_bochs && !(vcpu->rflags & RFLAGS_IF))
+		left = min_u64(left, BOCHS_TICKS);
+	vmx_put(PIN_CONTROLS, &x->pin, vmx_has.guest.pin | (left == NEVER ? 0 : PIN_TIMER));
+	if (left != NEVER)
+		vmcs_write(PREEMPTION_TIMER, (left >> vmx_has.timer_rate) + 2);
+}
+
 bool vmx_guest_prepare(struct vcpu *vcpu)
 {
 	struct vmx *x = vcpu->vendor;
@@ -174,8 +209,7 @@ bool vmx_guest_prepare(struct vcpu *vcpu)
 	renew_tag(vcpu);
 	write_nmi_blocking(vcpu);
 	write_intercepts(vcpu);
-	if (under_bochs)
-		bochs_prepare(vmx_has.guest.pin, vcpu->rflags);
+	write_timer(vcpu);
 	return true;
 }
 
@@ -183,6 +217,8 @@ void vmx_guest_exited(struct vcpu *vcpu)
 {
 	const struct vmx *x = vcpu->vendor;
 
+	if (under_bochs && vcpu->exit.code == REASON_TIMER && !(vcpu->rflags & RFLAGS_IF))
+		vcpu->exit.reason = LUV_EXIT_INTERRUPT;
 	vcpu->guest->nmi_blocked = x->interruptibility & BLOCKED_BY_NMI;
-	vcpu->control.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15);
+	vcpu->control.tpr = (u8)x->virtual_apic[VIRTUAL_TPR];
 }

@@ -129,6 +129,7 @@ enum vmcs_field { VMCS_FIELDS(VMCS_FIELD_ENUM) };
 /* Secondary processor-based controls. */
 #define SECONDARY_EPT	       BIT(1)
 #define SECONDARY_RDTSCP       BIT(3)
+#define SECONDARY_X2APIC       BIT(4)
 #define SECONDARY_VPID	       BIT(5)
 #define SECONDARY_WBINVD       BIT(6)
 #define SECONDARY_UNRESTRICTED BIT(7)

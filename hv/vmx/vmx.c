@@ -187,6 +187,7 @@ COLD struct vmx *vmx_create(struct vcpu *vcpu)
 	memset(x, 0, sizeof(*x));
 	*(u32 *)vmcs = vmx_has.revision;
 	x->vmcs = virt_to_hpa(vmcs);
+	x->pin = controls->pin;
 	x->primary = controls->primary;
 	x->secondary = controls->secondary;
 	x->flush = true;
@@ -356,7 +357,7 @@ static void load_control(struct vcpu *vcpu)
 		.efer = vmcs_read(GUEST_EFER),
 		.dr6 = vcpu->debug_live ? read_dr6() : vcpu->dr6,
 		.dr7 = vmcs_read(GUEST_DR7),
-		.cr8 = (u8)(x->virtual_apic[VIRTUAL_TPR] >> 4 & 15),
+		.tpr = vcpu->control.tpr,
 		.cpl = (u8)(vmcs_read(GUEST_SS_RIGHTS) >> 5 & 3),
 	};
 }
@@ -464,7 +465,7 @@ static void store_control(struct vcpu *vcpu)
 		load_syscall_msrs(vcpu);
 	vmcs_write(ENTRY_CONTROLS, c->efer & EFER_LMA ? entry | ENTRY_GUEST_64 : entry);
 	vmcs_write(GUEST_DR7, c->dr7);
-	x->virtual_apic[VIRTUAL_TPR] = (u32)c->cr8 << 4;
+	x->virtual_apic[VIRTUAL_TPR] = c->tpr;
 	write_cr2(x->cr2 = c->cr2);
 	vcpu->dr6 = c->dr6;
 	if (vcpu->debug_live)

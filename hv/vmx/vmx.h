@@ -19,7 +19,7 @@ struct vmx {
 	u32 vpid;
 	/* What the VMCS has in these fields, so that only changes are written; an exit changes the first four. */
 	u64 rsp, rip, rflags, interruptibility;
-	u64 primary, secondary, exceptions, host_rsp;
+	u64 pin, primary, secondary, exceptions, host_rsp;
 	u64 ept_pointer;    /* immutable */
 	u64 cr0_mask, cr4_mask; /* bits that the guest sees in the shadow */
 	u64 cr2; /* entry and exit do not switch it; the register has it while the vCPU is active */

@@ -158,7 +158,7 @@ enum luv_exit {
 	LUV_EXIT_SHUTDOWN = 13, /* triple fault */
 	LUV_EXIT_EXCEPTION = 14,
 	LUV_EXIT_HLT = 15,
-	LUV_EXIT_WINDOW = 16,	    /* an interrupt or NMI window opened */
+	LUV_EXIT_WINDOW = 16,	    /* an interrupt or NMI window opened, or a guest's APIC timer is due */
 	LUV_EXIT_TASK_SWITCH = 17,
 	LUV_EXIT_ENTRY_FAILED = 18, /* the CPU refused the guest's state */
 	LUV_EXIT_OTHER = 19,

@@ -177,6 +177,7 @@ struct luv_exit_record {
 		struct {
 			uint64_t kind;	/* LUV_APIC_ */
 			uint64_t value; /* EOI: the vector. TIMER: the TSC deadline (guest's), 0: stop. KICK: bits of the vCPUs */
+			uint64_t halted; /* TIMER, 1: the next RUN will say HLT, and while the guest runs the CPU times it */
 		} apic;
 		struct {
 			uint64_t address; /* of the client's, page aligned */

@@ -14,6 +14,8 @@
 	outb	%al, $0x10
 .endm
 
+#define NEAR		8
+#define TSC_DEADLINE	0x6e0
 #define X2APIC_TPR	0x808
 #define X2APIC_EOI	0x80b
 #define X2APIC_SVR	0x80f
@@ -31,6 +33,15 @@ payload_lapic:
 	wrmsr
 	write_msr X2APIC_SVR, 0x1ff
 	sti
+	/* All of TPR, which CR8 is a part of. */
+	write_msr X2APIC_TPR, 0x25
+	rdmsr
+	outb	%al, $0x10
+	movl	$3, %eax
+	movq	%rax, %cr8
+	rdmsr
+	outb	%al, $0x10
+	write_msr X2APIC_TPR, 0
 	/* An interrupt to itself. */
 	write_msr X2APIC_SELF_IPI, 0x40
 	nop
@@ -64,6 +75,61 @@ payload_lapic:
 	/* A reserved register is refused. */
 	write_msr 0x8ff, 0
 payload_lapic_end:
+
+.macro spin ticks
+	rdtsc
+	movl	%eax, %ebx
+1:
+	rdtsc
+	subl	%ebx, %eax
+	cmpl	$\ticks, %eax
+	jb	1b
+.endm
+
+	/* Deadlines that are near, and one that is more than 2^32 ticks away. */
+	.global payload_far, payload_far_end
+payload_far:
+	movl	$0x1b, %ecx
+	rdmsr
+	orl	$0xc00, %eax
+	wrmsr
+	write_msr X2APIC_SVR, 0x1ff
+	write_msr X2APIC_TIMER, 0x40041
+	sti
+	movl	$NEAR, %ebp
+2:
+	rdtsc
+	addl	$200000, %eax
+	adcl	$0, %edx
+	movl	$TSC_DEADLINE, %ecx
+	wrmsr
+	spin 400000
+	write_msr X2APIC_EOI, 0
+	decl	%ebp
+	jnz	2b
+	say 0
+	rdtsc
+	addl	$3000, %eax
+	adcl	$1, %edx
+	movl	$TSC_DEADLINE, %ecx
+	wrmsr
+	spin 500000
+	say 1
+	hlt
+	say 2
+	write_msr X2APIC_EOI, 0
+	/* Again, and its time changes. */
+	rdtsc
+	incl	%edx
+	movl	$TSC_DEADLINE, %ecx
+	wrmsr
+	rdtsc
+	movl	$0x10, %ecx
+	wrmsr
+	hlt
+	/* TPR's reserved bits are refused. */
+	write_msr X2APIC_TPR, 0x100
+payload_far_end:
 
 	.code16
 	.global payload_ap, payload_ap_end

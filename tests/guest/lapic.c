@@ -8,11 +8,23 @@
 
 #define AP_CODE	      0x5000u
 #define VECTOR_CLIENT 0x43u
+#define NEAR	      8 /* deadlines, of payload_far */
 
 extern const uint8_t payload_lapic[], payload_lapic_end[], payload_ap[], payload_ap_end[];
+extern const uint8_t payload_far[], payload_far_end[];
 extern const uint8_t payload_xapic[], payload_xapic_end[];
 
 static struct machine machine;
+
+static uint32_t apic_register(unsigned offset)
+{
+	uint8_t registers[LUV_LAPIC_SIZE];
+	uint32_t value;
+
+	EXPECT(luv_lapic_read(machine.vm, 0, registers), 0);
+	memcpy(&value, registers + offset, sizeof(value));
+	return value;
+}
 
 static void expect_said(unsigned value)
 {
@@ -40,6 +52,14 @@ static void start(void)
 	machine_load(&machine, &payload, LONG);
 	memcpy(machine.memory + AP_CODE, payload_ap, (size_t)(payload_ap_end - payload_ap));
 	machine_add_vcpu(&machine, 1);
+}
+
+static void test_tpr(void)
+{
+	expect_said(0x25);
+	EXPECT(apic_register(0x80), 0x25);
+	EXPECT(LUV_READY_CR8(machine.vcpu[0].page->ready), 2);
+	expect_said(0x30);
 }
 
 static void test_self(void)
@@ -109,6 +129,7 @@ static void test_lapic(int argument)
 {
 	(void)argument;
 	start();
+	test_tpr();
 	test_self();
 	test_timer();
 	test_ipis();
@@ -116,14 +137,83 @@ static void test_lapic(int argument)
 	machine_destroy(&machine);
 }
 
-static uint32_t apic_register(unsigned offset)
+static const struct luv_exit_record *run(void)
 {
-	uint8_t registers[LUV_LAPIC_SIZE];
-	uint32_t value;
+	EXPECT(luv_vcpu_run(machine.vm, 0, machine.vcpu[0].page), 0);
+	return &machine.vcpu[0].page->exit;
+}
 
-	EXPECT(luv_lapic_read(machine.vm, 0, registers), 0);
-	memcpy(&value, registers + offset, sizeof(value));
-	return value;
+static uint64_t windows(void)
+{
+	struct luv_vcpu_statistics statistics;
+
+	EXPECT(luv_vcpu_statistics(machine.vm, 0, &statistics), 0);
+	return statistics.exits[LUV_EXIT_WINDOW];
+}
+
+/* True: the client is told of them. Not each can meet a CPU that is in the guest. */
+static bool near(void)
+{
+	bool told = false;
+
+	for (int i = 0; i < NEAR; i++) {
+		const struct luv_exit_record *exit = run();
+
+		if (exit->reason == LUV_RUN_APIC) {
+			EXPECT(exit->apic.kind, LUV_APIC_TIMER);
+			EXPECT(exit->apic.halted, 0);
+			told = true;
+			run();
+		}
+		EXPECT(exit->reason, LUV_RUN_IO);
+		EXPECT(exit->io.port, PORT_HANDLER);
+	}
+	CHECK(told || windows(), "nobody times it");
+	return told;
+}
+
+/*
+ * The client is told of a deadline when it is set, or the CPU times it. Then it is told before
+ * it would wait; and it moves the guest's TSC to where the deadline has passed.
+ */
+static void test_far(int argument)
+{
+	const struct payload payload = {.code[2] = {payload_far, payload_far_end}};
+	struct luv_vcpu_page *page;
+	uint64_t told = 0, before;
+	bool at_once;
+
+	(void)argument;
+	machine_create_with(&machine, LUV_VM_LAPIC, 0);
+	machine_load(&machine, &payload, LONG);
+	page = machine.vcpu[0].page;
+	page->wanted |= LUV_GROUP_MSRS;
+	at_once = near();
+	expect_said(0);
+	before = windows();
+	if (at_once)
+		told = expect_apic(LUV_APIC_TIMER);
+	expect_said(1);
+	EXPECT(windows(), before);
+	if (!at_once) {
+		told = expect_apic(LUV_APIC_TIMER);
+		EXPECT(page->exit.apic.halted, 1);
+	}
+	CHECK(told >> 32, "a deadline at %#" PRIx64, told);
+	machine_run(&machine, 0, LUV_RUN_HLT);
+	page->msr[LUV_MSR_TSC_OFFSET] += 1ull << 33;
+	page->dirty |= LUV_GROUP_MSRS;
+	expect_handler();
+	expect_said(2);
+	if (at_once)
+		expect_apic(LUV_APIC_TIMER);
+	CHECK(expect_apic(LUV_APIC_TIMER) != 0, "no deadline");
+	machine_run(&machine, 0, LUV_RUN_HLT);
+	page->msr[LUV_MSR_TSC_OFFSET] += 1ull << 33;
+	page->dirty |= LUV_GROUP_MSRS;
+	expect_handler();
+	expect_handler(); /* #GP */
+	machine_destroy(&machine);
 }
 
 /* A plain store to the page is the hypervisor's, everything else the client's. */
@@ -149,6 +239,7 @@ static void test_xapic(int argument)
 
 const struct test lapic_tests[] = {
 	{.name = "local APICs", .run = test_lapic, .seconds = 90},
+	{.name = "a deadline that is far away", .run = test_far},
 	{.name = "the xAPIC page", .run = test_xapic},
 	{0},
 };

@@ -47,6 +47,18 @@ GUEST(x2apic, 64,
       "mov $0x1b, %ecx; rdmsr; or $0xc00, %eax; wrmsr; mov $0x80f, %ecx; mov $0x1ff, %eax\n"
       "xor %edx, %edx; wrmsr; mov $0x802, %ecx; rdmsr; out %eax, $0x10; sti; mov $0x83f, %ecx\n"
       "mov $0x55, %eax; wrmsr; nop; out %al, $0x10; hlt");
+/* TPR from AX; what it is. */
+#define WRITE_TPR(value) "mov $" #value ", %eax; xor %edx, %edx; mov $0x808, %ecx; wrmsr\n"
+#define READ_TPR	 "mov $0x808, %ecx; rdmsr; out %eax, $0x10\n"
+#define SELF(vector)	 "mov $" #vector ", %eax; mov $0x83f, %ecx; wrmsr; nop\n"
+GUEST(x2apic_tpr, 64,
+      "mov $0x1b, %ecx; rdmsr; or $0xc00, %eax; wrmsr; mov $0x80f, %ecx; mov $0x1ff, %eax\n"
+      "xor %edx, %edx; wrmsr; sti\n" WRITE_TPR(0x60) "out %al, $0x10\n" SELF(0x51)
+	  READ_TPR SELF(0x71) WRITE_TPR(0x50) READ_TPR WRITE_TPR(0x40) READ_TPR
+      "mov $3, %eax; mov %rax, %cr8\n" READ_TPR WRITE_TPR(
+	  0x70) "mov %cr8, %rax; out %eax, $0x10\n"
+		"mov $0x1b, %ecx; rdmsr; and $~0xc00, %eax; wrmsr\n" WRITE_TPR(
+		    0x20) "out %al, $0x11");
 GUEST(moves_base, 64,
       "mov $0x1b, %ecx; rdmsr; mov $0x80, %edx; wrmsr; out %al, $0x10\n"
       "mov $0x100, %edx; wrmsr; out %al, $0x10");
@@ -62,7 +74,8 @@ static void start(const struct guest *guest)
 {
 	vm_create_with_irqchip(&vm);
 	vm_load(&vm, 0, guest, LONG);
-	vm_put(&vm, HANDLER + 0x100, guest == &x2apic ? &x2apic_handler : &handler);
+	vm_put(&vm, HANDLER + 0x100,
+	       guest == &x2apic || guest == &x2apic_tpr ? &x2apic_handler : &handler);
 	for (unsigned i = 0x30; i < 256; i++)
 		vm_gate(&vm, i, HANDLER + 0x100);
 }
@@ -212,6 +225,34 @@ static void test_x2apic(int argument)
 	EXPECT(vm_sregs(&vm, 0).apic_base, 0xfee00d00);
 }
 
+/* 51h waits below TPR's class 6 and at its own, 71h does not wait. */
+static void test_x2apic_tpr(int argument)
+{
+	struct kvm_lapic_state state;
+
+	(void)argument;
+	require_feature(CPUID_1_ECX_X2APIC, "no x2APIC");
+	start(&x2apic_tpr);
+	vm_put(&vm, HANDLER + 0x200, &over_wrmsr);
+	vm_gate(&vm, 13, HANDLER + 0x200);
+	vm_out(&vm, 0, PORT);
+	EXPECT(vm.vcpu[0].run->cr8, 6);
+	state = get_lapic();
+	EXPECT(apic_register(&state, APIC_TPR), 0x60);
+	EXPECT(vm_out(&vm, 0, PORT), 0x60);
+	state = get_lapic();
+	EXPECT(apic_register(&state, APIC_IRR_40), 1 << 0x11);
+	vm_out(&vm, 0, PORT_APIC);
+	EXPECT(vm_out(&vm, 0, PORT), 0x50);
+	vm_out(&vm, 0, PORT_APIC);
+	EXPECT(vm_out(&vm, 0, PORT), 0x40);
+	EXPECT(vm_out(&vm, 0, PORT), 0x30);
+	EXPECT(vm_out(&vm, 0, PORT), 7);
+	EXPECT(vm_sregs(&vm, 0).cr8, 7);
+	vm_out(&vm, 0, PORT_HANDLER); /* #GP: it has left x2APIC mode */
+	vm_out(&vm, 0, 0x11);
+}
+
 /* The page cannot lie above the guest's physical addresses. */
 static void test_base_too_high(int argument)
 {
@@ -299,6 +340,7 @@ const struct test lapic_tests[] = {
     TEST_OF("lapic: the timer interrupts a guest that runs", test_periodic, 1),
     TEST("lapic: the timer with a TSC deadline", test_deadline),
     TEST("lapic: x2APIC", test_x2apic),
+    TEST("lapic: x2APIC's TPR", test_x2apic_tpr),
     TEST("lapic: APIC_BASE above the guest's addresses", test_base_too_high),
     TEST("lapic: x2APIC that CPUID does not have", test_x2apic_hidden),
     TEST("lapic: TPR access reports", test_tpr_access),

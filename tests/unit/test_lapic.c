@@ -344,18 +344,18 @@ static void test_priorities(void **state)
 	}
 }
 
-static void test_cr8(void **state)
+static void test_tpr(void **state)
 {
 	(void)state;
 	assert_int_equal(lapic_requested(&apic), -1);
 	lapic_post(&apic, 0x95, false);
-	lapic_set_cr8(&apic, 9);
+	lapic_set_tpr(&apic, 0x90);
 	assert_int_equal(get(LAPIC_TPR), 0x90);
 	assert_int_equal(lapic_highest(&apic), -1);
-	lapic_set_cr8(&apic, 8);
+	lapic_set_tpr(&apic, 0x8f);
 	assert_int_equal(lapic_highest(&apic), 0x95);
 	put(LAPIC_TPR, 0xab);
-	assert_int_equal(lapic_cr8(&apic), 0xa);
+	assert_int_equal(apic.tpr, 0xab);
 }
 
 /* An EOI, and what it broadcasts; -1: nothing. */
@@ -646,22 +646,22 @@ static void test_divide(void **state)
 static void test_periodic(void **state)
 {
 	(void)state;
-	start_timer(0x40 | PERIODIC, DIVIDE_BY_1, 100);
+	start_timer(0x40 | PERIODIC, DIVIDE_BY_1, 100000);
 	for (u32 i = 1; i < 4; i++) {
-		now = 1000 + i * 100;
-		assert_int_equal(lapic_timer_expired(&apic, now), now + 100);
+		now = 1000 + i * 100000;
+		assert_int_equal(lapic_timer_expired(&apic, now), now + 100000);
 		deliver(0x40);
 		end(-1);
 	}
-	now = 1300 + 5 * 100 + 30; /* five late: one interrupt, and the beat goes on */
-	assert_int_equal(get(LAPIC_TMCCT), 70);
-	assert_int_equal(lapic_timer_expired(&apic, now), 1900);
+	now = 301000 + 5 * 100000 + 30000; /* five late: one interrupt, and the beat goes on */
+	assert_int_equal(get(LAPIC_TMCCT), 70000);
+	assert_int_equal(lapic_timer_expired(&apic, now), 901000);
 	deliver(0x40);
 	end(-1);
 	assert_int_equal(lapic_highest(&apic), -1);
 	put(LAPIC_LVT_TIMER, 0x41); /* goes on as one-shot */
 	assert_int_equal(effect.kind, LAPIC_NOTHING);
-	assert_int_equal(lapic_timer_expired(&apic, 1900), 0);
+	assert_int_equal(lapic_timer_expired(&apic, 901000), 0);
 	deliver(0x41);
 	put(LAPIC_LVT_TIMER, 0x41 | PERIODIC); /* does not start it */
 	assert_int_equal(lapic_deadline(&apic), 0);
@@ -739,6 +739,17 @@ static void test_tsc_frequency(void **state)
 	start_timer(0x40, DIVIDE_BY_1, 1);
 	assert_int_equal(effect.deadline, now + 1);
 	assert_int_equal(get(LAPIC_TMCCT), 1);
+}
+
+static void test_shortest_period(void **state)
+{
+	(void)state;
+	start_timer(0x40 | PERIODIC, DIVIDE_BY_1, 1);
+	assert_int_equal(effect.deadline, now + 1);
+	assert_int_equal(lapic_timer_expired(&apic, now + 1), now + 1 + LAPIC_PERIOD_MIN);
+	now += 2;
+	assert_int_equal(get(LAPIC_TMCCT), 1);
+	assert_int_equal(lapic_timer_expired(&apic, now + 3 * LAPIC_PERIOD_MIN), now - 1 + 4 * LAPIC_PERIOD_MIN);
 }
 
 static void test_extremes(void **state)
@@ -1232,7 +1243,7 @@ static void step(void)
 	else if (kind < 46)
 		put(LAPIC_TPR, model.tpr = vector);
 	else if (kind < 48)
-		lapic_set_cr8(&apic, (model.tpr = vector & 0x70) >> 4);
+		lapic_set_tpr(&apic, model.tpr = vector & 0x7f);
 	else if (kind < 52)
 		step_self_ipi(vector);
 	else if (kind < 55)
@@ -1424,7 +1435,7 @@ int main(void)
 	    TEST(test_mode_decides_the_way_in),
 	    TEST(test_x2apic_ldr),
 	    TEST(test_priorities),
-	    TEST(test_cr8),
+	    TEST(test_tpr),
 	    TEST(test_nesting),
 	    TEST(test_told_edges),
 	    TEST(test_trigger_modes),
@@ -1437,6 +1448,7 @@ int main(void)
 	    TEST(test_late_interrupt_is_not_lost),
 	    TEST(test_divide),
 	    TEST(test_periodic),
+	    TEST(test_shortest_period),
 	    TEST(test_clients_deadline),
 	    TEST(test_tsc_deadline),
 	    TEST(test_tsc_frequency),

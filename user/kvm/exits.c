@@ -50,6 +50,14 @@ static int apic_effect(struct vcpu *vcpu, uint64_t kind, uint64_t value)
 	}
 }
 
+/* HLT with a deadline, for which the CPU ends RUN by itself. */
+static int apic_halted(struct vcpu *vcpu, uint64_t deadline)
+{
+	__atomic_store_n(&vcpu->deadline, deadline, __ATOMIC_RELAXED);
+	timer_note(vcpu, deadline, vcpu_tsc_offset(vcpu));
+	return RUN_HALTED;
+}
+
 /* The xAPIC page. False: the address is another's. */
 static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
 {
@@ -483,7 +491,8 @@ int exit_handle(struct vcpu *vcpu)
 	case LUV_RUN_WALK:
 		return mmio_exit(vcpu);
 	case LUV_RUN_HLT:
-		return to_client(vcpu, KVM_EXIT_HLT);
+		return vcpu->vm->mode == IRQCHIP_NONE ? to_client(vcpu, KVM_EXIT_HLT)
+						      : RUN_HALTED;
 	case LUV_RUN_SHUTDOWN:
 		return to_client(vcpu, KVM_EXIT_SHUTDOWN);
 	case LUV_RUN_INTERRUPT_WINDOW:
@@ -497,6 +506,8 @@ int exit_handle(struct vcpu *vcpu)
 		hypercall(vcpu);
 		return RUN_AGAIN;
 	case LUV_RUN_APIC:
+		if (exit->apic.halted)
+			return apic_halted(vcpu, exit->apic.value);
 		return apic_effect(vcpu, exit->apic.kind, exit->apic.value);
 	case LUV_RUN_CR8:
 		return cr8_exit(vcpu);

@@ -131,11 +131,6 @@ static int halt_exit(struct vcpu *vcpu, uint32_t seen)
 	return halted(vcpu, seen);
 }
 
-static bool is_halt(const struct vcpu *vcpu)
-{
-	return vcpu->page->exit.reason == LUV_RUN_HLT && vcpu->vm->mode != IRQCHIP_NONE;
-}
-
 /*
  * `seen` is read before anything else is looked at: what comes later counts `wake` up, and sets
  * a bit of page->signal that was cleared before.
@@ -153,7 +148,8 @@ static int run_once(struct vcpu *vcpu)
 	leave_gate(vcpu);
 	if (result < 0)
 		return refused(vcpu, result);
-	return is_halt(vcpu) ? halt_exit(vcpu, seen) : exit_handle(vcpu);
+	result = exit_handle(vcpu);
+	return result == RUN_HALTED ? halt_exit(vcpu, seen) : result;
 }
 
 /* --- KVM_RUN ----------------------------------------------------------------------------- */

@@ -12,7 +12,8 @@ struct vcpu;
 int run_vcpu(struct vcpu *vcpu);
 
 /* What an exit's handler says. */
-#define RUN_AGAIN 1 /* enter the guest again; 0: to the client; negative: an errno value */
+#define RUN_AGAIN  1 /* enter the guest again; 0: to the client; negative: an errno value */
+#define RUN_HALTED 2 /* with a local APIC: there is nothing to do */
 
 /* exits.c: what to do about page->exit, after the hypervisor's RUN returned 0. */
 int exit_handle(struct vcpu *vcpu);

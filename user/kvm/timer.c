@@ -398,28 +398,29 @@ static void apic_expired(struct timer *timer)
 		vcpu_nudge(apic->vcpu);
 }
 
-static void disarm(struct apic_timer *apic)
+void timer_note(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset)
 {
-	__atomic_store_n(&apic->deadline, 0, __ATOMIC_RELAXED);
-	if (apic->vcpu)
-		timer_set(&apic->late, 0);
+	uint64_t now = __rdtsc(), left = 0;
+
+	if (deadline > now + tsc_offset)
+		left = deadline - (now + tsc_offset);
+	if (deadline)
+		deadline = left > UINT64_MAX - now ? UINT64_MAX : now + left;
+	__atomic_store_n(&vcpu->apic_timer.deadline, deadline, __ATOMIC_RELAXED);
 }
 
 void timer_arm(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset)
 {
 	struct apic_timer *apic = &vcpu->apic_timer;
-	uint64_t now = __rdtsc(), left = 0;
 
+	timer_note(vcpu, deadline, tsc_offset);
 	if (!deadline) {
-		disarm(apic);
+		if (apic->vcpu)
+			timer_set(&apic->late, 0);
 		return;
 	}
 	if (!apic->vcpu)
 		prepare(apic, vcpu);
-	if (deadline > now + tsc_offset)
-		left = deadline - (now + tsc_offset);
-	__atomic_store_n(&apic->deadline, left > UINT64_MAX - now ? UINT64_MAX : now + left,
-			 __ATOMIC_RELAXED);
 	/* Without the thread it looks now, and whenever something else makes it look. */
 	if (timer_thread_start() < 0)
 		vcpu_nudge(vcpu);

@@ -54,10 +54,11 @@ void watch_remove(struct watch *watch);
  * ------------------------------------------------------------------------------ */
 
 /*
- * All that a deadline needs is an interrupt of dom0's on the CPU that executes RUN: RUN begins
- * anew, and the hypervisor looks at the time. The vCPU's thread has a timerfd that nobody reads:
- * its interrupt comes on the CPU where it was armed. When the thread has moved, the library's
- * thread nudges the vCPU a little later. A vCPU in HLT waits no longer than to its deadline.
+ * Where the CPU does not end RUN at a deadline, all that it needs is an interrupt of dom0's on
+ * the CPU that executes RUN: RUN begins anew, and the hypervisor looks at the time. The vCPU's
+ * thread has a timerfd that nobody reads: its interrupt comes on the CPU where it was armed.
+ * When the thread has moved, the library's thread nudges the vCPU a little later. A vCPU in HLT
+ * waits no longer than to its deadline.
  *
  * Lies in struct vcpu. Its members are timer.c's; all zero: not armed.
  */
@@ -73,6 +74,10 @@ struct apic_timer {
  * (LUV_MSR_TSC_OFFSET) reaches the deadline. 0: no more. A new deadline replaces the one before.
  */
 void timer_arm(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset);
+
+/* The same when nobody needs to be interrupted for it: HLT alone looks at it. One that was
+ * armed stays so. */
+void timer_note(struct vcpu *vcpu, uint64_t deadline, uint64_t tsc_offset);
 
 /*
  * In the vCPU's thread, in HLT: when the deadline is (CLOCK_MONOTONIC in ns; 0: there is none).

@@ -487,6 +487,32 @@ static void test_apic_timers(void **state)
 	assert_int_equal(nudges, 2);
 }
 
+/* One that only HLT looks at: nobody is interrupted. */
+static void test_noted_deadlines(void **state)
+{
+	static struct vcpu vcpu;
+	uint64_t offset = 0 - __rdtsc(), until;
+
+	(void)state;
+	vcpu.vm = &vm;
+	timer_note(&vcpu, __rdtsc() + offset + (1ull << 40), offset);
+	assert_true(timer_waits(&vcpu, &until));
+	assert_true(until > timer_now());
+	timer_note(&vcpu, UINT64_MAX, offset);
+	assert_true(timer_waits(&vcpu, &until));
+	timer_note(&vcpu, 1, offset); /* past: RUN is to look, once */
+	assert_false(timer_waits(&vcpu, &until));
+	assert_true(timer_waits(&vcpu, &until));
+	assert_int_equal(until, 0);
+	timer_note(&vcpu, __rdtsc() + offset + (1ull << 40), offset);
+	timer_note(&vcpu, 0, offset);
+	assert_true(timer_waits(&vcpu, &until));
+	assert_int_equal(until, 0);
+	assert_null(loop.first);
+	assert_int_equal(nudges, 0);
+	timer_forget(&vcpu);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -495,7 +521,7 @@ int main(void)
 	    TEST(test_irqfd),		TEST(test_irqfd_errors), TEST(test_resample),
 	    TEST(test_irqfd_race),	TEST(test_ioeventfd),	 TEST(test_ioeventfd_errors),
 	    TEST(test_many_ioeventfds), TEST(test_coalesced),	 TEST(test_coalesced_ring),
-	    TEST(test_timers),		TEST(test_apic_timers),
+	    TEST(test_timers),		TEST(test_apic_timers),	 TEST(test_noted_deadlines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
