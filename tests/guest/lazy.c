@@ -14,7 +14,7 @@
 #define PAGE	   4096u
 #define SIZE	   (2u << 20)
 #define NEAR_SLOT  100u /* pages */
-#define NEAR_LARGE 20u	/* pages of SIZE */
+#define NEAR_LARGE 18u	/* pages of SIZE */
 
 PAYLOAD(counter);
 
@@ -299,15 +299,16 @@ static void test_near(int shift)
 static void test_near_large(int shift)
 {
 	const uint64_t gpa = (1u << 30) - NEAR_LARGE / 3 * SIZE;
-	uint8_t *memory = plain_pages((3 * NEAR_LARGE + 1) * SIZE);
+	const unsigned pages = NEAR_LARGE + 8;
+	uint8_t *memory = plain_pages((pages + 1) * SIZE);
 	struct luv_slot slot = {1, 0, gpa, NEAR_LARGE * SIZE, 0};
 
 	memory += SIZE - (uintptr_t)memory % SIZE;
 	slot.address = (uintptr_t)memory + (unsigned)shift * SIZE;
-	madvise(memory, 3 * NEAR_LARGE * SIZE, MADV_HUGEPAGE);
-	for (unsigned i = 0; i < 3 * NEAR_LARGE; i++)
+	madvise(memory, pages * SIZE, MADV_HUGEPAGE);
+	for (unsigned i = 0; i < pages; i++)
 		memcpy(memory + i * SIZE, &i, sizeof(i));
-	pin(memory, 3 * NEAR_LARGE * SIZE);
+	pin(memory, pages * SIZE);
 	machine_create(&machine, 0);
 	EXPECT(luv_slot_set(machine.vm, &slot), 0);
 	machine_load(&machine, &counter, PROTECTED); /* without paging */
