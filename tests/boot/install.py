@@ -106,6 +106,9 @@ left_out = script_check("the next start took the system's own entry, and notes t
                         not grep 'next_entry=.' <(grub-editenv list)""")
 fell_back = script_check("GRUB fell back in the same start",
                          "grub-editenv list | grep -x luvalley_tried=1; grub-editenv list | grep -x next_entry=0")
+# GRUB could not note that it tried Luvalley, and so it did not.
+empty_grubenv = script_check("GRUB's environment is empty, as after a loss of power", ": >/boot/grub/grubenv")
+not_tried = script_check("GRUB, which could write nothing, took the system's own entry", "[ ! -s /boot/grub/grubenv ]")
 boot_next_set = script_check("BootNext leads to Luvalley again",
                              """entry=$(efibootmgr | sed -n 's/^BootNext: //p')
                              [ -n "$entry" ]; efibootmgr | grep "^Boot$entry.*Luvalley"
@@ -120,7 +123,8 @@ BY_GRUB = [
     Boot([*UNDER_LUVALLEY, *GUESTS, resets], "reboot"),
     Boot([plain, left_out], "reboot"),
     Boot([plain, healthy, left_out, install(), garbage], "reboot"),
-    Boot([plain, fell_back, install()], "reboot"),
+    Boot([plain, fell_back, install(), empty_grubenv], "reboot"),
+    Boot([plain, not_tried, install()], "reboot"),
     Boot([*UNDER_LUVALLEY, no_traces], "reboot"),
     Boot([plain, healthy]),
 ]
