@@ -90,6 +90,38 @@ def write_state_disk(build, folder):
     write_uefi_disk(build, folder, "state.efi", "next=firmware\n", "luvalley")
 
 
+GRUB_MODULES = """part_gpt ext2 fat tar normal configfile test loadenv echo chain linux halt reboot search search_label
+    search_fs_file sleep""".split()
+# The firmware starts this GRUB, and luvalley.efi, told nothing, starts it again. In a file it notes that it was there.
+TWICE_START = "search.file /twice.cfg root\nconfigfile ($root)/twice.cfg\n"
+TWICE = """load_env -f ($root)/twice
+if [ -z "$twice" ]; then
+    set twice=1
+    save_env -f ($root)/twice twice
+    chainloader /EFI/luvalley/luvalley.efi
+    boot
+    halt
+fi
+search.fs_label luvalley-dom0 root
+set prefix=($root)/boot/grub
+set started_by=luvalley
+export started_by
+configfile /boot/grub/grub.cfg
+"""
+
+
+def write_removable_disk(build, folder):
+    """No distribution has a folder in \\EFI: there is only what the firmware finds by itself."""
+    start, grub, menu, note = (folder / name for name in ("start.cfg", "grub.efi", "twice.cfg", "twice"))
+    start.write_text(TWICE_START)
+    menu.write_text(TWICE)
+    subprocess.run(["grub-editenv", note, "create"], check=True)
+    subprocess.run(["grub-mkimage", "-O", "x86_64-efi", "-p", "/boot/grub", "-c", start, "-o", grub, *GRUB_MODULES],
+                   check=True)
+    write_uefi_disk(build, folder, grub, "", "luvalley")
+    subprocess.run(["mcopy", "-i", f"{folder / 'disk.img'}@@{ESP_START}", menu, note, "::"], check=True)
+
+
 def write_locked_disk(build, folder):
     """The same, with VT-x switched off as the firmware's setup does it."""
     write_state_disk(build, folder)
@@ -168,6 +200,9 @@ CASES = [
          [Boot(FULL + [checks.boot_log(FIRMWARE), checks.apic_mode("trap"), checks.unknown_option,
                        checks.cpu_replugged, checks.bad_calls])],
          prepare=write_own_boot_disk, at_end=END, seconds=400),
+    Case("UEFI finds GRUB by itself, twice", {"firmware": "uefi", "smp": "1", "disk": "{folder}/disk.img"},
+         [Boot([checks.cpus_held, checks.boot_log(FIRMWARE)])],
+         prepare=write_removable_disk, at_end=END, seconds=120),
     Case("UEFI with SMM, q35, virtio, 2 CPUs, apic=direct",
          {"firmware": "uefi-smm", "machine": "q35", "smp": "2", "luvalley_options": "apic=direct"},
          [Boot(FULL + [checks.uefi_services, checks.apic_mode("direct"), checks.rests, checks.example])],

@@ -106,6 +106,20 @@ left_out = script_check("the next start took the system's own entry, and notes t
                         not grep 'next_entry=.' <(grub-editenv list)""")
 fell_back = script_check("GRUB fell back in the same start",
                          "grub-editenv list | grep -x luvalley_tried=1; grub-editenv list | grep -x next_entry=0")
+# GRUB could not note that it tried Luvalley, and so it did not.
+empty_grubenv = script_check("GRUB's environment is empty, as after a loss of power", ": >/boot/grub/grubenv")
+not_tried = script_check("GRUB, which could write nothing, took the system's own entry", "[ ! -s /boot/grub/grubenv ]")
+# Its folder comes before Debian's, and what luvalley.efi would find there resets the machine.
+another_system = script_check("with UEFI there is another system's loader, and an entry for Debian's",
+                              """[ -d /sys/firmware/efi ] || { echo done; exit 0; }
+                              cd /boot/efi/EFI; mv debian later; mkdir another; mv later debian
+                              [ "$(ls -U | grep -x -e another -e debian | head -n 1)" = another ]
+                              cp /share/broken-luvalley.efi another/shimx64.efi
+                              efibootmgr -q --create --disk /dev/vda --part 2 --label debian --loader '\\EFI\\debian\\shimx64.efi'""")
+own_loader = script_check("its own loader was noted, and came behind Luvalley",
+                          """[ -d /sys/firmware/efi ] || { echo done; exit 0; }
+                          grep -Fx 'next=\\EFI\\debian\\shimx64.efi' /boot/efi/EFI/luvalley/luvalley.conf
+                          rm -r /boot/efi/EFI/another""")
 boot_next_set = script_check("BootNext leads to Luvalley again",
                              """entry=$(efibootmgr | sed -n 's/^BootNext: //p')
                              [ -n "$entry" ]; efibootmgr | grep "^Boot$entry.*Luvalley"
@@ -118,10 +132,11 @@ GUESTS = [checks.example, checks.kvm_loop]
 BY_GRUB = [
     Boot([healthy, plain, note_traces, *copy_and_install], "reboot"),
     Boot([*UNDER_LUVALLEY, *GUESTS, resets], "reboot"),
-    Boot([plain, left_out], "reboot"),
+    Boot([plain, left_out, another_system], "reboot"),
     Boot([plain, healthy, left_out, install(), garbage], "reboot"),
-    Boot([plain, fell_back, install()], "reboot"),
-    Boot([*UNDER_LUVALLEY, no_traces], "reboot"),
+    Boot([plain, fell_back, install(), empty_grubenv], "reboot"),
+    Boot([plain, not_tried, install()], "reboot"),
+    Boot([*UNDER_LUVALLEY, own_loader, no_traces], "reboot"),
     Boot([plain, healthy]),
 ]
 BY_BOOT_NEXT = [

@@ -89,12 +89,18 @@ static bool find_in_folders(struct efi_file *volume, const char *loader, char *p
 static bool find_default(const struct efi_loaded_image *image, char *path)
 {
 	struct efi_file *volume = open_volume(image);
+	char own[PATH_MAX];
 	bool found = false;
 
 	if (!volume)
 		return false;
 	for (u32 i = 0; i < ARRAY_SIZE(loaders) && !found; i++)
 		found = find_in_folders(volume, loaders[i], path);
+	/* What the firmware itself looks for comes last: a shim there may start anything. */
+	if (!found)
+		str_copy(path, "\\EFI\\BOOT\\BOOTX64.EFI", PATH_MAX);
+	own_path(image, own, sizeof(own));
+	found = strcmp(own, path) != 0 && file_exists(volume, path);
 	volume->close(volume);
 	return found;
 }
