@@ -60,19 +60,23 @@ static u8 physical_bits(void)
 	return bits;
 }
 
-static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *result, struct trail *trail)
+static struct walk_cpu paging_of(struct vcpu *vcpu)
 {
-	const struct memory memory = {{read_entry}, vcpu, trail};
-	struct walk_cpu cpu;
-
 	vcpu_need(vcpu, VCPU_CONTROL);
-	cpu = (struct walk_cpu){
+	return (struct walk_cpu){
 		.cr0 = vcpu->control.cr0,
 		.cr3 = vcpu->control.cr3,
 		.cr4 = vcpu->control.cr4,
 		.efer = vcpu->control.efer,
 		.physical_bits = physical_bits(),
 	};
+}
+
+static bool walk(struct vcpu *vcpu, gva_t at, u32 need, struct walk_result *result, struct trail *trail)
+{
+	const struct memory memory = {{read_entry}, vcpu, trail};
+	const struct walk_cpu cpu = paging_of(vcpu);
+
 	return walk_gva(&memory.walk, &cpu, at, need, result) == WALK_OK;
 }
 
@@ -92,15 +96,15 @@ bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *pag
 }
 
 /* They are in the same table as the leaf that the walk has checked: what is like it needs no other check. */
-void user_pages_near(const struct code_entry *leaf, gva_t at, u64 frames[NEAR_PAGES])
+void user_pages_near(const struct code_entry *leaf, gva_t at, u64 size, u64 frames[NEAR_PAGES])
 {
-	const u64 *table = leaf->at - at.addr / PAGE_SIZE % NEAR_PAGES;
-	const u64 address = (BIT(physical_bits()) - 1) & ~(PAGE_SIZE - 1);
+	const u64 *table = leaf->at - at.addr / size % NEAR_PAGES;
+	const u64 address = (BIT(physical_bits()) - 1) & ~(size - 1);
 
 	for (u32 i = 0; i < NEAR_PAGES; i++) {
 		u64 entry = __atomic_load_n(&table[i], __ATOMIC_RELAXED), frame = entry & address;
 
-		frames[i] = (entry ^ leaf->value) & ~address || !ram_is_dom0(frame, PAGE_SIZE) ? 0 : frame;
+		frames[i] = (entry ^ leaf->value) & ~address || !ram_is_dom0(frame, size) ? 0 : frame;
 	}
 }
 
@@ -121,17 +125,10 @@ bool address_space_reads(u64 cr3, gva_t at, const u64 *page, u64 value)
 {
 	struct vcpu *dom0 = this_cpu()->vcpu;
 	const struct memory memory = {{read_entry}, dom0, NULL};
-	struct walk_cpu cpu;
+	struct walk_cpu cpu = paging_of(dom0);
 	struct walk_result result;
 
-	vcpu_need(dom0, VCPU_CONTROL);
-	cpu = (struct walk_cpu){
-		.cr0 = dom0->control.cr0,
-		.cr3 = cr3,
-		.cr4 = dom0->control.cr4,
-		.efer = dom0->control.efer,
-		.physical_bits = physical_bits(),
-	};
+	cpu.cr3 = cr3;
 	switch (walk_gva(&memory.walk, &cpu, at, WALK_USER | WALK_COLD, &result)) {
 	case WALK_OK:
 		return ram_dom0(result.address, sizeof(value)) == page &&

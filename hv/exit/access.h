@@ -27,11 +27,11 @@ bool user_write(struct vcpu *vcpu, gva_t to, const void *from, u64 size);
 bool user_page(struct vcpu *vcpu, gva_t at, bool write, gpa_t *address, u64 *page_size, struct code_entry *leaf);
 
 /*
- * In the same exit: the frames of the small pages in the aligned block around an address whose leaf is that of a small
- * page, as far as their entries are like it; 0: not so.
+ * In the same exit: the frames of the pages of that size in the aligned block around an address whose leaf is that of
+ * such a page, as far as their entries are like it; 0: not so.
  */
 #define NEAR_PAGES 16
-void user_pages_near(const struct code_entry *leaf, gva_t at, u64 frames[NEAR_PAGES]);
+void user_pages_near(const struct code_entry *leaf, gva_t at, u64 size, u64 frames[NEAR_PAGES]);
 
 /*
  * dom0's memory at a linear address of its kernel's, where `size` bytes lie together in its RAM; else NULL. dom0 can

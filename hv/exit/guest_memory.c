@@ -106,21 +106,19 @@ static void fault_in(struct vcpu *vcpu, u64 address, bool write)
 	record->fault_in.write = write;
 }
 
-/* What is near a page that was mapped saves the guest its faults there: of small pages it may have many. */
-static void map_near(struct vcpu *vcpu, const struct vm_slot *slot, gpa_t at, const struct code_entry *leaf)
+/* What is near a page that was mapped saves the guest its faults there: it may have many. */
+static void map_near(struct vcpu *vcpu, const struct vm_slot *slot, gpa_t at, u64 size, const struct code_entry *leaf)
 {
 	u64 address = slot->address + (at.addr - slot->gpa), frames[NEAR_PAGES];
-	u32 index = (u32)(address / PAGE_SIZE % NEAR_PAGES);
+	u64 index = address / size % NEAR_PAGES, first = align_down(at.addr, size) - index * size;
 
-	user_pages_near(leaf, gva(address), frames);
+	user_pages_near(leaf, gva(address), size, frames);
 	for (u32 i = 0; i < NEAR_PAGES; i++) {
-		u64 page = at.addr + i * PAGE_SIZE - index * PAGE_SIZE;
-
-		if (!range_within(page, PAGE_SIZE, slot->gpa, slot->size) ||
-		    !is_pinned(vcpu->guest, slot, page, PAGE_SIZE))
+		if (!range_within(first + i * size, size, slot->gpa, slot->size) ||
+		    !is_pinned(vcpu->guest, slot, first + i * size, size))
 			frames[i] = 0;
 	}
-	vm_map_near(vcpu->guest->vm, at, frames, NEAR_PAGES, index, slot_access(vcpu->nested, slot, PAGE_SIZE));
+	vm_map_near(vcpu->guest->vm, at, size, frames, NEAR_PAGES, (u32)index, slot_access(vcpu->nested, slot, size));
 }
 
 /* The client's page tables are dom0's current ones: RUN is one of its own threads' calls. */
@@ -146,8 +144,8 @@ static void map_slot(struct vcpu *vcpu, const struct vm_slot *slot)
 	/* What was not present is in no TLB (SDM 3A 4.10.2.3). */
 	else if (there)
 		vcpu->dirty |= VCPU_FLUSH;
-	else if (size == PAGE_SIZE && entry.at)
-		map_near(vcpu, slot, at, &entry);
+	else if (leaf == size && entry.at)
+		map_near(vcpu, slot, at, size, &entry);
 }
 
 void guest_memory_exit(struct vcpu *vcpu)

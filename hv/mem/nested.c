@@ -174,17 +174,34 @@ bool nested_map(struct nested *nested, gpa_t from, hpa_t to, u64 size, u32 acces
 	return true;
 }
 
-void nested_map_near(struct nested *nested, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access, u8 memory_type)
+bool nested_map_hole(struct nested *nested, gpa_t at, hpa_t page, u64 size, u32 access, u8 memory_type, bool *there)
 {
-	u64 place = at.addr / PAGE_SIZE % TABLE_ENTRIES, *table;
+	unsigned level;
+	u64 *entry = find_entry(nested, at.addr, &level);
+
+	*there = load(entry);
+	if (*there)
+		return true;
+	size = min_u64(size, nested_level_size(level));
+	page = hpa(align_down(page.addr, size));
+	if (at.addr >= NESTED_LIMIT || size != nested_level_size(level) || level > nested->format->largest_leaf)
+		return nested_map(nested, gpa(align_down(at.addr, size)), page, size, access, memory_type);
+	store(entry, nested->format->leaf(page, level, access, memory_type));
+	return true;
+}
+
+void nested_map_near(struct nested *nested, gpa_t at, u64 size, const u64 *frames, u32 count, u32 index, u32 access,
+		     u8 memory_type)
+{
+	u64 place = at.addr / size % TABLE_ENTRIES, *table;
 	unsigned level;
 
 	table = find_entry(nested, at.addr, &level) - place;
-	for (u32 i = 0; i < count && level == 1; i++) {
+	for (u32 i = 0; i < count && nested_level_size(level) == size; i++) {
 		u64 *entry = &table[(place - index + i) % TABLE_ENTRIES];
 
 		if (frames[i] && place - index + i < TABLE_ENTRIES && !load(entry))
-			store(entry, nested->format->leaf(hpa(frames[i]), 1, access, memory_type));
+			store(entry, nested->format->leaf(hpa(frames[i]), level, access, memory_type));
 	}
 }
 

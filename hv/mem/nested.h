@@ -100,10 +100,18 @@ bool nested_map(struct nested *nested, gpa_t from, hpa_t to, u64 size, u32 acces
 		u8 memory_type);
 
 /*
- * Maps 4 KiB pages around one that is mapped, `at`, to frames (frames[index] is its own): those that are absent and lie in
- * the same table, but for frames of 0. Allocates nothing, and changes nothing that is present.
+ * Maps an address, 4 KiB aligned, to `page` where it is absent, and as much around it as is absent and a page of `size`
+ * (4 KiB, 2 MiB or 1 GiB) covers, which `page` lies in at the same offset. *there: it is present, and stays. False: as
+ * nested_map.
  */
-void nested_map_near(struct nested *nested, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access, u8 memory_type);
+bool nested_map_hole(struct nested *nested, gpa_t at, hpa_t page, u64 size, u32 access, u8 memory_type, bool *there);
+
+/*
+ * Maps pages around one that is mapped by a leaf of that size, `at`, to frames (frames[index] is its own): those that are
+ * absent and lie in the same table, but for frames of 0. Allocates nothing, and changes nothing that is present.
+ */
+void nested_map_near(struct nested *nested, gpa_t at, u64 size, const u64 *frames, u32 count, u32 index, u32 access,
+		     u8 memory_type);
 
 /*
  * Makes the range (4 KiB aligned, at or below 2^48) a hole, splitting large pages at its ends.

@@ -265,26 +265,19 @@ bool vm_slot_find(struct vm *vm, gpa_t at, struct vm_slot *slot)
 
 bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *there)
 {
-	struct nested_leaf hole;
-	bool done = true;
+	bool done;
 
 	spin_lock(&vm->lock);
-	nested_lookup(&vm->nested, at, &hole);
 	/* Another vCPU may have been faster; its leaf may be dirty already. */
-	*there = hole.access;
-	if (!*there) {
-		size = min_u64(size, hole.size);
-		done = nested_map(&vm->nested, gpa(align_down(at.addr, size)),
-				  hpa(align_down(page.addr, size)), size, access, CACHE_WB);
-	}
+	done = nested_map_hole(&vm->nested, at, page, size, access, CACHE_WB, there);
 	spin_unlock(&vm->lock);
 	return done;
 }
 
-void vm_map_near(struct vm *vm, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access)
+void vm_map_near(struct vm *vm, gpa_t at, u64 size, const u64 *frames, u32 count, u32 index, u32 access)
 {
 	spin_lock(&vm->lock);
-	nested_map_near(&vm->nested, at, frames, count, index, access, CACHE_WB);
+	nested_map_near(&vm->nested, at, size, frames, count, index, access, CACHE_WB);
 	spin_unlock(&vm->lock);
 }
 

@@ -86,8 +86,8 @@ s64 vm_dirty_read(struct vm *vm, const struct luv_dirty_read *read, u64 *bitmap)
  */
 bool vm_map(struct vm *vm, gpa_t at, hpa_t page, u64 size, u32 access, bool *there);
 
-/* Maps what is absent around a 4 KiB page (nested_map_near). */
-void vm_map_near(struct vm *vm, gpa_t at, const u64 *frames, u32 count, u32 index, u32 access);
+/* Maps what is absent around a page (nested_map_near). */
+void vm_map_near(struct vm *vm, gpa_t at, u64 size, const u64 *frames, u32 count, u32 index, u32 access);
 
 /* Makes the 4 KiB page at an address that is mapped executable. False: the pool is exhausted. */
 bool vm_make_executable(struct vm *vm, gpa_t at);

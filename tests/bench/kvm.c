@@ -33,7 +33,8 @@
 #define TRACE_WARM  20
 #define TRACE_TURNS 4
 #define FRESH_4K    (4u << 20)
-#define FRESH_2M    (32u << 20)
+#define FRESH_2M    (128u << 20)
+#define FRESH_PAGES 16 /* in a batch, at least: so many may be mapped at once */
 
 struct machine {
 	int vm, cpu, cpu1;
@@ -324,7 +325,7 @@ static bool lacks(int capability, const char *what, const struct row *rows, size
 static void measure_touch(const struct machine *machine, const char *name, unsigned slot,
 			  uint64_t gpa, size_t size, size_t step)
 {
-	size_t most = size / step / BATCHES, pages = most < iterations ? most : iterations;
+	size_t pages = step > 4096 ? FRESH_PAGES : iterations;
 	double best = 1e18;
 
 	if (!bench_wanted(name))
@@ -332,7 +333,7 @@ static void measure_touch(const struct machine *machine, const char *name, unsig
 	add_slot(machine, slot, gpa, memory_of(size, step > 4096), size);
 	guest_load(machine->memory, guest_touch, guest_touch_end);
 	/* The first page of each 2 MiB needs a table; a batch without is what a page costs. */
-	for (size_t i = 0; pages && i < batches; i++) {
+	for (size_t i = 0; i < batches && (i + 1) * pages * step <= size; i++) {
 		uint64_t ticks = run_program(machine, pages, gpa + i * pages * step, step);
 
 		best =
@@ -396,12 +397,17 @@ static void crowd(unsigned vms, unsigned cpus)
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
+static void add_events(const struct machine *machine)
+{
+	add_event(machine, GUEST_PORT_EVENT, 1, KVM_IOEVENTFD_FLAG_PIO);
+	add_event(machine, GUEST_MMIO_EVENT, 0, 0);
+}
+
 static void measure_events(const struct machine *machine)
 {
 	if (lacks(KVM_CAP_IOEVENTFD, "no KVM_CAP_IOEVENTFD", event_rows, COUNT(event_rows)))
 		return;
-	add_event(machine, GUEST_PORT_EVENT, 1, KVM_IOEVENTFD_FLAG_PIO);
-	add_event(machine, GUEST_MMIO_EVENT, 0, 0);
+	add_events(machine);
 	measure(machine, event_rows, COUNT(event_rows));
 }
 
@@ -440,26 +446,70 @@ static const struct row *find_row(const char *name)
 		if (!strcmp(name, plain_rows[i].name))
 			return &plain_rows[i];
 	}
+	for (size_t i = 0; i < COUNT(event_rows); i++) {
+		if (!strcmp(name, event_rows[i].name))
+			return &event_rows[i];
+	}
 	printf("@failed trace: no row %s\n", name);
 	exit(1);
+}
+
+/* The same memory again and again: without its slot it counts as not touched. */
+static void spin_touch(const struct machine *machine)
+{
+	const uint64_t step = 2u << 20;
+	void *memory = memory_of(FRESH_2M, true);
+
+	guest_load(machine->memory, guest_touch, guest_touch_end);
+	puts("@spinning");
+	for (;;) {
+		add_slot(machine, 1, GUEST_FRESH, memory, FRESH_2M);
+		run_program(machine, FRESH_2M / step / FRESH_PAGES, GUEST_FRESH, FRESH_PAGES * step);
+		add_slot(machine, 1, GUEST_FRESH, memory, 0);
+	}
 }
 
 /* One program for ever. */
 static void spin(const struct machine *machine, const char *name)
 {
-	const struct row *row = find_row(name);
+	const struct row *row;
 
+	if (!strcmp(name, "touch-2m"))
+		spin_touch(machine);
+	row = find_row(name);
+	if (row >= event_rows && row < event_rows + COUNT(event_rows))
+		add_events(machine);
 	guest_load(machine->memory, row->program, row->end);
 	puts("@spinning");
 	run_program(machine, ~0ull, row->rdi, 0);
 }
 
+/* As many turns of touch-2m, each of pages that are new. */
+static void trace_touch(const struct machine *machine)
+{
+	const uint64_t step = FRESH_PAGES * (2u << 20), size = (1 + TRACE_TURNS) * step;
+
+	add_slot(machine, 1, GUEST_FRESH, memory_of(size, true), size);
+	guest_load(machine->memory, guest_touch, guest_touch_end);
+	run_program(machine, 1, GUEST_FRESH, step);
+	puts("@trace touch-2m");
+	bench_break();
+	run_program(machine, TRACE_TURNS, GUEST_FRESH + step, step);
+	bench_break();
+}
+
 /* A few turns of each between two breakpoints. */
 static void trace(const struct machine *machine, char **names)
 {
+	add_events(machine);
 	for (; *names; names++) {
-		const struct row *row = find_row(*names);
+		const struct row *row;
 
+		if (!strcmp(*names, "touch-2m")) {
+			trace_touch(machine);
+			continue;
+		}
+		row = find_row(*names);
 		guest_load(machine->memory, row->program, row->end);
 		run_program(machine, TRACE_WARM, row->rdi, 0);
 		printf("@trace %s\n", row->name);

@@ -24,7 +24,8 @@
 #define TRACE_WARM  20
 #define TRACE_TURNS 4
 #define FRESH_4K    (4u << 20)
-#define FRESH_2M    (32u << 20)
+#define FRESH_2M    (128u << 20)
+#define FRESH_PAGES 16 /* in a batch, at least: so many may be mapped at once */
 
 struct machine {
 	int vm;
@@ -219,7 +220,7 @@ static double least(const struct machine *machine, const struct row *row)
 static void measure_touch(const struct machine *machine, const char *name, unsigned slot,
 			  uint64_t gpa, size_t size, size_t step)
 {
-	size_t most = size / step / BATCHES, count = most < iterations ? most : iterations;
+	size_t count = step > 4096 ? FRESH_PAGES : iterations;
 	double best = 1e18;
 
 	if (!bench_wanted(name))
@@ -227,7 +228,7 @@ static void measure_touch(const struct machine *machine, const char *name, unsig
 	add_slot(machine->vm, slot, gpa, pages(size, step > 4096), size);
 	guest_load(machine->memory, guest_touch, guest_touch_end);
 	/* The first page of each 2 MiB needs a table; a batch without is what a page costs. */
-	for (size_t i = 0; i < batches; i++) {
+	for (size_t i = 0; i < batches && (i + 1) * count * step <= size; i++) {
 		double each =
 		    (double)run_program(machine, count, gpa + i * count * step, step, false) /
 		    (double)count;

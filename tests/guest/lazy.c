@@ -14,6 +14,7 @@
 #define PAGE	   4096u
 #define SIZE	   (2u << 20)
 #define NEAR_SLOT  100u /* pages */
+#define NEAR_LARGE 18u	/* pages of SIZE */
 
 PAYLOAD(counter);
 
@@ -294,6 +295,36 @@ static void test_near(int shift)
 	machine_destroy(&machine);
 }
 
+/* The same of large pages, over the end of a table of theirs. */
+static void test_near_large(int shift)
+{
+	const uint64_t gpa = (1u << 30) - NEAR_LARGE / 3 * SIZE;
+	const unsigned pages = NEAR_LARGE + 8;
+	uint8_t *memory = plain_pages((pages + 1) * SIZE);
+	struct luv_slot slot = {1, 0, gpa, NEAR_LARGE * SIZE, 0};
+
+	memory += SIZE - (uintptr_t)memory % SIZE;
+	slot.address = (uintptr_t)memory + (unsigned)shift * SIZE;
+	madvise(memory, pages * SIZE, MADV_HUGEPAGE);
+	for (unsigned i = 0; i < pages; i++)
+		memcpy(memory + i * SIZE, &i, sizeof(i));
+	pin(memory, pages * SIZE);
+	machine_create(&machine, 0);
+	EXPECT(luv_slot_set(machine.vm, &slot), 0);
+	machine_load(&machine, &counter, PROTECTED); /* without paging */
+	for (unsigned i = 0; i < NEAR_LARGE; i++) {
+		unsigned page = i * 7 % NEAR_LARGE;
+
+		move_to(0, gpa + page * SIZE);
+		expect_turn(0, page + (unsigned)shift + 1);
+	}
+	move_to(0, gpa - PAGE);
+	machine_run(&machine, 0, LUV_RUN_MMIO);
+	move_to(0, gpa + NEAR_LARGE * SIZE);
+	machine_run(&machine, 0, LUV_RUN_MMIO);
+	machine_destroy(&machine);
+}
+
 const struct test lazy_tests[] = {
 	{.name = "lazy: what the guest touches is asked for", .run = test_asked},
 	{.name = "lazy: all pinned at once", .run = test_whole},
@@ -310,5 +341,7 @@ const struct test lazy_tests[] = {
 	{.name = "near: pages lead to their own", .run = test_near},
 	{.name = "near: pages lead to their own, 5 pages further", .run = test_near, .argument = 5},
 	{.name = "near: pages lead to their own, 16 pages further", .run = test_near, .argument = 16},
+	{.name = "near: large pages lead to their own", .run = test_near_large},
+	{.name = "near: large pages lead to their own, 5 pages further", .run = test_near_large, .argument = 5},
 	{0},
 };

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The file descriptors: dup, close, mmap, fork, exec; several VMs; the end of a process. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -12,7 +16,8 @@
 
 #include "kvm/test.h"
 
-#define MANY_VMS 30u
+#define MANY_VMS   30u
+#define CLOSED_VMS 8u
 
 GUEST(count, 64, "mov (%rsi), %eax; 1: out %eax, $0x10; inc %eax; jmp 1b");
 GUEST(spin, 64, "1: jmp 1b");
@@ -172,6 +177,111 @@ static void test_spawn(int argument)
 	EXPECT(vm_out(&vm, 0, PORT), 2);
 }
 
+static _Atomic(pthread_t) runner;
+static atomic_int running, asked;
+
+static void nothing(int number)
+{
+	(void)number;
+}
+
+static void run_until_told(struct vm *which)
+{
+	runner = pthread_self();
+	running = 1;
+	while (!which->vcpu[0].run->immediate_exit)
+		EXPECT(failure(ioctl(which->vcpu[0].fd, KVM_RUN, 0)), EINTR);
+	running = 0;
+}
+
+static void ask(struct vm *which)
+{
+	struct kvm_regs regs;
+	int error;
+
+	asked++;
+	error = failure(ioctl(which->vcpu[0].fd, KVM_GET_REGS, &regs));
+	CHECK(error == 0 || error == EBADF, "errno %d", error);
+}
+
+static unsigned open_files(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	unsigned files = 0;
+
+	CHECK(folder, "no /proc/self/fd");
+	while (readdir(folder))
+		files++;
+	closedir(folder);
+	return files;
+}
+
+/* Its last descriptor goes while one ioctl is at work and others wait; whoever is last ends the VM. */
+static void test_close_under_way(int argument)
+{
+	const struct sigaction action = {.sa_handler = nothing};
+	unsigned files = 0;
+
+	(void)argument;
+	EXPECT(sigaction(SIGUSR1, &action, NULL), 0);
+	for (unsigned round = 0; round < CLOSED_VMS; round++) {
+		vm_create(&vm);
+		vm_load(&vm, 0, &spin, LONG);
+		asked = 0;
+		thread_start(&vm, run_until_told);
+		while (!running)
+			sched_yield();
+		thread_start(&vm, ask);
+		thread_start(&vm, ask);
+		while (round % 2 && asked < 2)
+			sched_yield();
+		EXPECT(close(vm.vcpu[0].fd), 0);
+		EXPECT(close(vm.fd), 0);
+		EXPECT(close(vm.kvm), 0);
+		vm.vcpu[0].run->immediate_exit = 1;
+		while (running) {
+			EXPECT(pthread_kill(runner, SIGUSR1), 0);
+			sched_yield();
+		}
+		thread_join_all();
+		EXPECT(munmap(vm.vcpu[0].run, vm.vcpu[0].run_size), 0);
+		EXPECT(munmap(vm.memory, MEMORY), 0);
+		if (round == 0)
+			files = open_files();
+	}
+	EXPECT(open_files(), files);
+}
+
+#define REGISTER_ROUNDS 3000
+
+static void set_and_get(struct vm *which)
+{
+	for (uint64_t i = 1; i <= REGISTER_ROUNDS; i++) {
+		struct kvm_regs regs = {.rax = i, .rsi = i, .r8 = i, .r15 = i, .rip = i, .rflags = 2};
+
+		EXPECT(failure(ioctl(which->vcpu[0].fd, KVM_SET_REGS, &regs)), 0);
+		EXPECT(failure(ioctl(which->vcpu[0].fd, KVM_GET_REGS, &regs)), 0);
+		CHECK(regs.rax == regs.rsi && regs.rax == regs.r8 && regs.rax == regs.r15 && regs.rax == regs.rip,
+		      "registers of two calls: %" PRIx64 " %" PRIx64, (uint64_t)regs.rax, (uint64_t)regs.r15);
+	}
+	running--;
+}
+
+/* One ioctl at a time, KVM_RUN included. */
+static void test_together(int argument)
+{
+	(void)argument;
+	vm_create(&vm);
+	vm_load(&vm, 0, &spin, LONG);
+	vm.vcpu[0].run->immediate_exit = 1;
+	running = 2;
+	thread_start(&vm, set_and_get);
+	thread_start(&vm, set_and_get);
+	while (running)
+		EXPECT(failure(ioctl(vm.vcpu[0].fd, KVM_RUN, 0)), EINTR);
+	thread_join_all();
+}
+
 static void test_close_range(int argument)
 {
 	(void)argument;
@@ -254,6 +364,8 @@ const struct test fd_tests[] = {
     TEST("fd: the vCPU mapped twice and unmapped", test_mmap),
     TEST("fd: a forked child has no VM and may make one", test_fork),
     TEST("fd: programs are started while a VM is there", test_spawn),
+    TEST("fd: a vCPU is closed while ioctls are under way", test_close_under_way),
+    TEST("fd: ioctls of several threads on one vCPU", test_together),
     TEST("fd: close_range", test_close_range),
     TEST("fd: two VMs in one process", test_two),
     TEST("fd: many VMs, one after the other", test_many),

@@ -2,6 +2,7 @@
 /* Ways of an interrupt: MSIs, GSI routes, irqfds; ioeventfds; the split interrupt controller.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -32,6 +33,9 @@ GUEST(notify_each, 64,
       "12(%rdi)\n"
       "mov $1, %eax; mov $0x500, %dx; out %al, %dx; out %ax, %dx; out %eax, %dx; mov $2, %al\n"
       "out %al, %dx; inc %edx; out %al, %dx; jmp 1b");
+/* Two bells in turn for ever, the second at a port or in memory; EBX: how often. */
+GUEST(bells, 64, "xor %ebx, %ebx; mov $0x500, %edx; 1: inc %ebx; mov %ebx, (%rdi); out %al, %dx; jmp 1b");
+GUEST(bells_mmio, 64, "xor %ebx, %ebx; 1: inc %ebx; mov %ebx, (%rdi); mov %ebx, 16(%rdi); jmp 1b");
 GUEST(extint, 64, APIC_ENABLE "movl $0x700, 0x350(%r15); sti; nop; 1: out %al, $0x10; jmp 1b");
 GUEST(chips, 64,
       "mov $0xfec00000, %eax; mov (%rax), %eax; out %eax, $0x10; in $0x21, %al; out %al, "
@@ -415,6 +419,72 @@ static void test_bad_ioeventfds(int argument)
 		       0);
 }
 
+#define BELL_ROUNDS 50
+
+static atomic_int bells_stop;
+static int bells_told; /* counts the exits for the second bell */
+
+static void ring(struct vm *which)
+{
+	const uint64_t one = 1;
+
+	while (!bells_stop) {
+		EXPECT(failure(ioctl(which->vcpu[0].fd, KVM_RUN, 0)), 0);
+		EXPECT(write(bells_told, &one, sizeof(one)), sizeof(one));
+	}
+}
+
+static void await(int fd, const char *what)
+{
+	struct pollfd wait = {fd, POLLIN, 0};
+
+	EXPECT(poll(&wait, 1, 10000), 1);
+	CHECK(count_of(fd), "%s", what);
+}
+
+/* Takes whatever number is free next, as an eventfd of its own: nobody else may write to it. */
+static void hold_numbers(int held[4])
+{
+	held[0] = MUST(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	for (int i = 1; i < 4; i++)
+		held[i] = MUST(fcntl(held[0], F_DUPFD_CLOEXEC, i == 1 ? 0 : 960));
+}
+
+/* An event of the guest's comes and goes while the guest rings it, and rings another that stays. */
+static void test_ioeventfd_changes(int pio)
+{
+	const uint64_t address = pio ? 0x500 : MMIO + 16;
+	const uint32_t size = pio ? 1 : 4, flags = pio ? KVM_IOEVENTFD_FLAG_PIO : 0;
+	int stays = MUST(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), held[4];
+
+	vm_create(&vm);
+	REQUIRE(&vm, KVM_CAP_IOEVENTFD);
+	bells_told = MUST(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	EXPECT(ioeventfd(stays, MMIO, 4, 0, 0), 0);
+	load(pio ? &bells : &bells_mmio);
+	thread_start(&vm, ring);
+	for (int round = 0; round < BELL_ROUNDS; round++) {
+		int fd = MUST(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+
+		EXPECT(ioeventfd(fd, address, size, 0, flags), 0);
+		await(fd, "not signalled");
+		EXPECT(ioeventfd(fd, address, size, 0, flags | KVM_IOEVENTFD_FLAG_DEASSIGN), 0);
+		hold_numbers(held);
+		(void)count_of(fd);
+		(void)count_of(bells_told);
+		await(bells_told, "the client was not told");
+		await(bells_told, "the client was not told twice");
+		CHECK(!count_of(fd), "signalled after it was deassigned");
+		CHECK(!count_of(held[0]), "another file was written to");
+		for (int i = 0; i < 4; i++)
+			close(held[i]);
+		close(fd);
+	}
+	bells_stop = 1;
+	thread_join_all();
+	EXPECT(count_of(stays), vm_regs(&vm, 0).rbx);
+}
+
 /* --- the split controller: local APICs here, the rest the client's
  * ----------------------------- */
 
@@ -523,6 +593,8 @@ const struct test route_tests[] = {
     TEST("route: ioeventfds at one address", test_ioeventfds_together),
     TEST("route: ioeventfd of any length", test_ioeventfd_any_length),
     TEST("route: ioeventfds that cannot be", test_bad_ioeventfds),
+    TEST_OF("route: ioeventfds that come and go while the guest writes, MMIO", test_ioeventfd_changes, 0),
+    TEST_OF("route: ioeventfds that come and go while the guest writes, a port", test_ioeventfd_changes, 1),
     TEST("route: split, enabling", test_split_enable),
     TEST("route: split, the chips are the client's", test_split_chips),
     TEST("route: split, levels and KVM_EXIT_IOAPIC_EOI", test_split_level),

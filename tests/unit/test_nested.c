@@ -514,7 +514,7 @@ static void test_near(void **state)
 	assert_true(nested_map(&nested, gpa(base), hpa(0xa000), PAGE_SIZE, NESTED_RWX, 6));
 	assert_true(nested_map(&nested, gpa(base + 4 * PAGE_SIZE), hpa(0xb000), PAGE_SIZE, NESTED_RWX, 6));
 	budget = 0;
-	nested_map_near(&nested, gpa(base + PAGE_SIZE), frames, 6, 2, NESTED_READ, 6);
+	nested_map_near(&nested, gpa(base + PAGE_SIZE), PAGE_SIZE, frames, 6, 2, NESTED_READ, 6);
 	assert_int_equal(page_at(&nested, base - PAGE_SIZE), 0);
 	assert_int_equal(page_at(&nested, base), 0xa000);
 	assert_int_equal(page_at(&nested, base + PAGE_SIZE), 0x13000);
@@ -523,9 +523,9 @@ static void test_near(void **state)
 	assert_int_equal(page_at(&nested, base + 4 * PAGE_SIZE), 0xb000);
 	assert_int_equal(page_at(&nested, base + 5 * PAGE_SIZE), 0);
 	/* Over either end of the table. */
-	nested_map_near(&nested, gpa(last), frames, 6, 0, NESTED_READ, 6);
+	nested_map_near(&nested, gpa(last), PAGE_SIZE, frames, 6, 0, NESTED_READ, 6);
 	assert_int_equal(page_at(&nested, last), 0xc000);
-	nested_map_near(&nested, gpa(last - 510 * PAGE_SIZE), frames, 6, 5, NESTED_READ, 6);
+	nested_map_near(&nested, gpa(last - 510 * PAGE_SIZE), PAGE_SIZE, frames, 6, 5, NESTED_READ, 6);
 	for (u64 at = last - 511 * PAGE_SIZE; at <= last + PAGE_SIZE; at += PAGE_SIZE) {
 		u64 there = at == last ? 0xc000 : at == last - 510 * PAGE_SIZE ? 0x16000 :
 			    at == last - 511 * PAGE_SIZE ? 0x15000 : 0;
@@ -533,8 +533,62 @@ static void test_near(void **state)
 		assert_int_equal(page_at(&nested, at), there);
 	}
 	/* No table there. */
-	nested_map_near(&nested, gpa(GIB), frames, 6, 0, NESTED_READ, 6);
+	nested_map_near(&nested, gpa(GIB), PAGE_SIZE, frames, 6, 0, NESTED_READ, 6);
 	assert_int_equal(page_at(&nested, GIB), 0);
+	finish(&nested);
+}
+
+/* Large pages, at their table's end; and nothing where the page has another size. */
+static void test_near_large(void **state)
+{
+	const u64 frames[4] = {2 * MIB, 4 * MIB, 6 * MIB, 8 * MIB}, last = GIB - 2 * MIB;
+	struct nested nested;
+
+	(void)state;
+	assert_true(nested_init(&nested, &npt_format, &pages));
+	assert_true(nested_map(&nested, gpa(last), hpa(6 * MIB), 2 * MIB, NESTED_RWX, 6));
+	assert_true(nested_map(&nested, gpa(0), hpa(0x1000), PAGE_SIZE, NESTED_RWX, 6));
+	budget = 0;
+	nested_map_near(&nested, gpa(last + 5 * PAGE_SIZE), PAGE_SIZE, frames, 4, 2, NESTED_READ, 6);
+	nested_map_near(&nested, gpa(0), 2 * MIB, frames, 4, 0, NESTED_READ, 6);
+	assert_int_equal(page_at(&nested, 2 * MIB), 0);
+	assert_int_equal(page_at(&nested, last - 2 * MIB), 0);
+	nested_map_near(&nested, gpa(last + 5 * PAGE_SIZE), 2 * MIB, frames, 4, 2, NESTED_READ, 6);
+	assert_int_equal(page_at(&nested, last - 6 * MIB), 0);
+	assert_int_equal(page_at(&nested, last - 4 * MIB), 2 * MIB);
+	assert_int_equal(page_at(&nested, last - 2 * MIB), 4 * MIB);
+	assert_int_equal(page_at(&nested, last), 6 * MIB);
+	assert_int_equal(page_at(&nested, GIB), 0);
+	finish(&nested);
+}
+
+/* What is absent is mapped, as large as it is and the page allows; what is present stays. */
+static void test_hole(void **state)
+{
+	struct nested nested;
+	bool there;
+
+	(void)state;
+	assert_true(nested_init(&nested, &npt_format, &pages));
+	assert_true(nested_map_hole(&nested, gpa(5 * MIB), hpa(9 * MIB), 2 * MIB, NESTED_RWX, 6, &there));
+	assert_false(there);
+	assert_int_equal(page_at(&nested, 4 * MIB), 8 * MIB);
+	assert_true(nested_map_hole(&nested, gpa(5 * MIB), hpa(MIB), PAGE_SIZE, NESTED_RWX, 6, &there));
+	assert_true(there);
+	assert_int_equal(page_at(&nested, 4 * MIB), 8 * MIB);
+	assert_true(nested_map_hole(&nested, gpa(6 * MIB), hpa(MIB), PAGE_SIZE, NESTED_RWX, 6, &there));
+	assert_int_equal(page_at(&nested, 6 * MIB), MIB);
+	assert_int_equal(page_at(&nested, 6 * MIB + PAGE_SIZE), 0);
+	budget = 0;
+	/* A table is there: the hole is no larger. And the tables above are: nothing is taken for a large page. */
+	assert_true(nested_map_hole(&nested, gpa(7 * MIB), hpa(9 * MIB), 2 * MIB, NESTED_RWX, 6, &there));
+	assert_false(there);
+	assert_int_equal(page_at(&nested, 7 * MIB), 9 * MIB);
+	assert_int_equal(page_at(&nested, 7 * MIB - PAGE_SIZE), 0);
+	assert_true(nested_map_hole(&nested, gpa(9 * MIB), hpa(3 * MIB), 2 * MIB, NESTED_RWX, 6, &there));
+	assert_int_equal(page_at(&nested, 8 * MIB), 2 * MIB);
+	assert_false(nested_map_hole(&nested, gpa(10 * MIB), hpa(0), PAGE_SIZE, NESTED_RWX, 6, &there));
+	assert_false(nested_map_hole(&nested, gpa(BIT(48) + 12 * MIB), hpa(0), 2 * MIB, NESTED_RWX, 6, &there));
 	finish(&nested);
 }
 
@@ -576,6 +630,8 @@ int main(void)
 	    cmocka_unit_test_setup(test_random_typed, start),
 	    cmocka_unit_test_setup(test_out_of_pages, start),
 	    cmocka_unit_test_setup(test_near, start),
+	    cmocka_unit_test_setup(test_near_large, start),
+	    cmocka_unit_test_setup(test_hole, start),
 	    cmocka_unit_test_setup(test_npt_entries, start),
 	};
 

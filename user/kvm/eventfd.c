@@ -39,24 +39,28 @@ struct ioeventfd {
 	int64_t id;
 };
 
-/* Sorted by address. */
-struct bus {
-	struct ioeventfd *at;
-	unsigned count; /* a, too: 0 is looked for without the lock */
-	unsigned space;
+/* Sorted by address. It never changes once others see it: a change makes another. */
+struct ioeventfds {
+	unsigned count;
+	struct ioeventfd at[];
 };
-
-enum { BUS_MMIO, BUS_PIO, BUSES };
 
 /*
  * irqfd_lock is held while the irqchip's is taken, not the other way round; nobody waits for
  * the library's thread with it. bus_lock is innermost.
+ *
+ * A bus is read by two kinds of readers. Those within RUN (exit_is_event) take no lock: they have in_run set from
+ * before they load the pointer until after the last write to a descriptor of that table. The others hold bus_lock. So
+ * whoever has put another table there holds bus_lock meanwhile, and then lets vm_stop wait until each vCPU was outside of RUN
+ * once: behind both nobody has the old table, and only then are the descriptor that it alone names closed, and its
+ * memory freed. Without the wait a vCPU might write to a number that is another file's by then.
  */
 struct eventfds {
+	const struct ioeventfds *bus[BUSES]; /* a: NULL: none */
+	pthread_mutex_t change_lock;	     /* one changes the buses at a time; outside of vm_stop */
+	pthread_rwlock_t bus_lock;
 	pthread_mutex_t irqfd_lock;
 	struct irqfd *irqfd;
-	pthread_rwlock_t bus_lock;
-	struct bus bus[BUSES];
 };
 
 /* --- which eventfd ---------------------------------------------------------------------------
@@ -94,7 +98,7 @@ static int duplicate(int fd)
 	return copy < 0 ? -errno : fds_keep(copy);
 }
 
-static void signal_eventfd(int fd)
+void eventfd_signal(int fd)
 {
 	const uint64_t one = 1;
 	long result = SYS_write;
@@ -270,7 +274,7 @@ void irqfd_completed(struct vm *vm, uint32_t gsi)
 	pthread_mutex_lock(&e->irqfd_lock);
 	for (const struct irqfd *irqfd = e->irqfd; irqfd; irqfd = irqfd->next)
 		if (irqfd->gsi == gsi && irqfd->resample >= 0)
-			signal_eventfd(irqfd->resample);
+			eventfd_signal(irqfd->resample);
 	pthread_mutex_unlock(&e->irqfd_lock);
 }
 
@@ -278,9 +282,9 @@ void irqfd_completed(struct vm *vm, uint32_t gsi)
  */
 
 /* The first at this address or behind it. */
-static unsigned lower_bound(const struct bus *bus, uint64_t address)
+static inline unsigned lower_bound(const struct ioeventfds *bus, uint64_t address)
 {
-	unsigned low = 0, high = bus->count;
+	unsigned low = 0, high = bus ? bus->count : 0;
 
 	while (low < high) {
 		unsigned middle = (low + high) / 2;
@@ -293,6 +297,36 @@ static unsigned lower_bound(const struct bus *bus, uint64_t address)
 	return low;
 }
 
+const struct ioeventfds *ioeventfds_of(const struct vm *vm, enum ioeventfd_bus bus)
+{
+	return __atomic_load_n(&vm->eventfds->bus[bus], __ATOMIC_ACQUIRE);
+}
+
+bool ioeventfd_there(const struct ioeventfds *bus, uint64_t address)
+{
+	unsigned place = lower_bound(bus, address);
+
+	return place < bus->count && bus->at[place].address == address;
+}
+
+static bool fits(const struct ioeventfd *at, unsigned size, uint64_t value)
+{
+	return !at->length ||
+	       (at->length == size &&
+		(!at->matches || at->datamatch == (size < 8 ? value & ((1ull << size * 8) - 1) : value)));
+}
+
+int ioeventfd_find(const struct ioeventfds *bus, uint64_t address, unsigned size, uint64_t value)
+{
+	const struct ioeventfd *end = &bus->at[bus->count];
+
+	for (const struct ioeventfd *at = &bus->at[lower_bound(bus, address)];
+	     at < end && at->address == address; at++)
+		if (fits(at, size, value))
+			return at->fd;
+	return -1;
+}
+
 /* Would a write find both? */
 static bool collides(const struct ioeventfd *a, const struct ioeventfd *b)
 {
@@ -302,52 +336,79 @@ static bool collides(const struct ioeventfd *a, const struct ioeventfd *b)
 	       (!a->matches || !b->matches || a->datamatch == b->datamatch);
 }
 
-static bool has_room(struct bus *bus)
+/* A table with `count` of `old`, and room for one more. */
+static struct ioeventfds *copy_table(const struct ioeventfds *old, unsigned count)
 {
-	unsigned space = bus->space ? 2 * bus->space : 16;
-	struct ioeventfd *at;
+	struct ioeventfds *new = malloc(sizeof(*new) + (count + 1) * sizeof(new->at[0]));
 
-	if (bus->count < bus->space)
-		return true;
-	at = realloc(bus->at, space * sizeof(*at));
-	if (!at)
-		return false;
-	bus->at = at;
-	bus->space = space;
-	return true;
+	if (!new)
+		return NULL;
+	new->count = count;
+	if (count)
+		memcpy(new->at, old->at, count * sizeof(new->at[0]));
+	return new;
 }
 
-/* Under bus_lock, for writing. */
-static int add_ioeventfd(struct bus *bus, const struct ioeventfd *new)
+/* Under change_lock, as the next two: bus_lock is for readers, for as long as they read. */
+static void publish(struct vm *vm, enum ioeventfd_bus which, struct ioeventfds *new)
 {
-	unsigned place = lower_bound(bus, new->address);
+	struct eventfds *e = vm->eventfds;
+	const struct ioeventfds *old = e->bus[which];
 
-	for (unsigned i = place; i < bus->count && bus->at[i].address == new->address; i++)
-		if (collides(&bus->at[i], new))
+	pthread_rwlock_wrlock(&e->bus_lock);
+	__atomic_store_n(&e->bus[which], new, __ATOMIC_RELEASE);
+	pthread_rwlock_unlock(&e->bus_lock);
+	__atomic_fetch_add(&vm->events, (new ? new->count : 0) - (old ? old->count : 0), __ATOMIC_RELAXED);
+	if (!old)
+		return;
+	vm_stop(vm);
+	vm_resume(vm);
+	free((void *)(uintptr_t)old);
+}
+
+static int add_ioeventfd(struct vm *vm, enum ioeventfd_bus which, const struct ioeventfd *added)
+{
+	const struct ioeventfds *old = vm->eventfds->bus[which];
+	unsigned place = lower_bound(old, added->address), count = old ? old->count : 0;
+	struct ioeventfds *new;
+
+	for (unsigned i = place; i < count && old->at[i].address == added->address; i++)
+		if (collides(&old->at[i], added))
 			return -EEXIST;
-	if (bus->count == IOEVENTFDS_MAX)
+	if (count == IOEVENTFDS_MAX)
 		return -ENOSPC;
-	if (!has_room(bus))
+	new = copy_table(old, count);
+	if (!new)
 		return -ENOMEM;
-	memmove(&bus->at[place + 1], &bus->at[place], (bus->count - place) * sizeof(*new));
-	bus->at[place] = *new;
-	__atomic_store_n(&bus->count, bus->count + 1, __ATOMIC_RELEASE);
+	memmove(&new->at[place + 1], &new->at[place], (count - place) * sizeof(new->at[0]));
+	new->at[place] = *added;
+	new->count++;
+	publish(vm, which, new);
 	return 0;
 }
 
-static int remove_ioeventfd(struct bus *bus, const struct ioeventfd *old)
+static int remove_ioeventfd(struct vm *vm, enum ioeventfd_bus which, const struct ioeventfd *removed)
 {
-	for (unsigned i = lower_bound(bus, old->address);
-	     i < bus->count && bus->at[i].address == old->address; i++) {
-		const struct ioeventfd *e = &bus->at[i];
+	const struct ioeventfds *old = vm->eventfds->bus[which];
+	unsigned count = old ? old->count : 0;
+	struct ioeventfds *new;
+	int fd;
 
-		if (e->id != old->id || e->length != old->length ||
-		    e->matches != old->matches ||
-		    (e->matches && e->datamatch != old->datamatch))
+	for (unsigned i = lower_bound(old, removed->address); i < count && old->at[i].address == removed->address; i++) {
+		const struct ioeventfd *e = &old->at[i];
+
+		if (e->id != removed->id || e->length != removed->length ||
+		    e->matches != removed->matches ||
+		    (e->matches && e->datamatch != removed->datamatch))
 			continue;
-		fds_close(e->fd);
-		memmove(&bus->at[i], &bus->at[i + 1], (bus->count - i - 1) * sizeof(*e));
-		__atomic_store_n(&bus->count, bus->count - 1, __ATOMIC_RELEASE);
+		new = count > 1 ? copy_table(old, count) : NULL;
+		if (count > 1 && !new)
+			return -ENOMEM;
+		fd = e->fd;
+		if (new)
+			memmove(&new->at[i], &new->at[i + 1], (--new->count - i) * sizeof(*e));
+		publish(vm, which, new);
+		fds_close(fd);
 		return 0;
 	}
 	return -ENOENT;
@@ -371,7 +432,7 @@ static int check_ioeventfd(const struct kvm_ioeventfd *request)
 int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *request)
 {
 	struct eventfds *e = vm->eventfds;
-	struct bus *bus = &e->bus[request->flags & KVM_IOEVENTFD_FLAG_PIO ? BUS_PIO : BUS_MMIO];
+	enum ioeventfd_bus bus = request->flags & KVM_IOEVENTFD_FLAG_PIO ? BUS_PIO : BUS_MMIO;
 	bool remove = request->flags & KVM_IOEVENTFD_FLAG_DEASSIGN;
 	struct ioeventfd named = {
 	    .address = request->addr,
@@ -392,45 +453,41 @@ int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *request)
 		if (named.fd < 0)
 			return named.fd;
 	}
-	pthread_rwlock_wrlock(&e->bus_lock);
-	result = remove ? remove_ioeventfd(bus, &named) : add_ioeventfd(bus, &named);
-	pthread_rwlock_unlock(&e->bus_lock);
+	pthread_mutex_lock(&e->change_lock);
+	result = remove ? remove_ioeventfd(vm, bus, &named) : add_ioeventfd(vm, bus, &named);
+	pthread_mutex_unlock(&e->change_lock);
 	if (result < 0 && !remove)
 		fds_close(named.fd);
 	return result;
 }
 
-static bool find_and_signal(struct eventfds *e, struct bus *bus, uint64_t address,
-			    unsigned size, uint64_t value)
+static bool find_and_signal(const struct vm *vm, enum ioeventfd_bus which, uint64_t address, unsigned size,
+			    uint64_t value)
 {
-	bool found = false;
+	struct eventfds *e = vm->eventfds;
+	const struct ioeventfds *bus;
+	int fd = -1;
 
-	if (!__atomic_load_n(&bus->count, __ATOMIC_ACQUIRE))
+	if (!ioeventfds_of(vm, which))
 		return false;
-	if (size < 8)
-		value &= (1ull << size * 8) - 1;
 	pthread_rwlock_rdlock(&e->bus_lock);
-	for (unsigned i = lower_bound(bus, address);
-	     !found && i < bus->count && bus->at[i].address == address; i++) {
-		const struct ioeventfd *at = &bus->at[i];
-
-		found = !at->length ||
-			(at->length == size && (!at->matches || at->datamatch == value));
-		if (found)
-			signal_eventfd(at->fd);
-	}
+	bus = e->bus[which];
+	if (bus)
+		fd = ioeventfd_find(bus, address, size, value);
+	if (fd >= 0)
+		eventfd_signal(fd);
 	pthread_rwlock_unlock(&e->bus_lock);
-	return found;
+	return fd >= 0;
 }
 
 bool ioeventfd_pio(struct vm *vm, uint16_t port, unsigned size, uint32_t value)
 {
-	return find_and_signal(vm->eventfds, &vm->eventfds->bus[BUS_PIO], port, size, value);
+	return find_and_signal(vm, BUS_PIO, port, size, value);
 }
 
 bool ioeventfd_mmio(struct vm *vm, uint64_t gpa, unsigned size, uint64_t value)
 {
-	return find_and_signal(vm->eventfds, &vm->eventfds->bus[BUS_MMIO], gpa, size, value);
+	return find_and_signal(vm, BUS_MMIO, gpa, size, value);
 }
 
 /* --- life ------------------------------------------------------------------------------------
@@ -443,6 +500,7 @@ int eventfds_create(struct vm *vm)
 	if (!e)
 		return -ENOMEM;
 	pthread_mutex_init(&e->irqfd_lock, NULL);
+	pthread_mutex_init(&e->change_lock, NULL);
 	pthread_rwlock_init(&e->bus_lock, NULL);
 	vm->eventfds = e;
 	return 0;
@@ -457,11 +515,12 @@ void eventfds_destroy(struct vm *vm)
 	while (remove_irqfd(vm, -1, 0))
 		continue;
 	for (unsigned i = 0; i < BUSES; i++) {
-		for (unsigned j = 0; j < e->bus[i].count; j++)
-			fds_close(e->bus[i].at[j].fd);
-		free(e->bus[i].at);
+		for (unsigned j = 0; e->bus[i] && j < e->bus[i]->count; j++)
+			fds_close(e->bus[i]->at[j].fd);
+		free((void *)(uintptr_t)e->bus[i]);
 	}
 	pthread_mutex_destroy(&e->irqfd_lock);
+	pthread_mutex_destroy(&e->change_lock);
 	pthread_rwlock_destroy(&e->bus_lock);
 	free(e);
 	vm->eventfds = NULL;

@@ -69,7 +69,7 @@ static bool apic_mmio(struct vcpu *vcpu, struct emulate_access *access)
 	};
 	uint32_t value;
 
-	if (vcpu->vm->mode == IRQCHIP_NONE || (access->gpa ^ base) & APIC_BASE_PAGE)
+	if ((access->gpa ^ base) & APIC_BASE_PAGE)
 		return false;
 	/* SDM 3A 10.4.1.2: 32 bits, aligned to 128. Parts of a register are read as such. */
 	memcpy(&value, access->data, sizeof(value));
@@ -98,6 +98,12 @@ static void *emulate_memory(void *context, uint64_t gpa, bool write)
 	return memory_page(((struct vcpu *)context)->vm, gpa, write);
 }
 
+/* Is there an eventfd or a ring that might take what the guest writes? */
+static bool others_write(const struct vm *vm)
+{
+	return __atomic_load_n(&vm->events, __ATOMIC_RELAXED) | __atomic_load_n(&vm->zones, __ATOMIC_RELAXED);
+}
+
 static bool coalesced(struct vm *vm, bool pio, uint64_t address, unsigned size, uint64_t value)
 {
 	return __atomic_load_n(&vm->zones, __ATOMIC_ACQUIRE) &&
@@ -109,7 +115,9 @@ static bool emulate_access_mmio(void *context, struct emulate_access *access)
 	struct vcpu *vcpu = context;
 	uint64_t value = 0;
 
-	if (apic_mmio(vcpu, access))
+	if (vcpu->vm->mode == IRQCHIP_NONE && !(access->write && others_write(vcpu->vm)))
+		return false;
+	if (vcpu->vm->mode != IRQCHIP_NONE && apic_mmio(vcpu, access))
 		return true;
 	if (access->write)
 		memcpy(&value, access->data, access->size);
@@ -120,6 +128,12 @@ static bool emulate_access_mmio(void *context, struct emulate_access *access)
 	}
 	return access->write && (ioeventfd_mmio(vcpu->vm, access->gpa, access->size, value) ||
 				 coalesced(vcpu->vm, false, access->gpa, access->size, value));
+}
+
+/* Does this library answer any port? */
+static inline bool has_ports(const struct vm *vm)
+{
+	return vm->mode == IRQCHIP_FULL || others_write(vm);
 }
 
 /* True: one access to a port was answered here. */
@@ -177,8 +191,6 @@ void exit_prepare(struct vcpu *vcpu)
 	uint32_t bits;
 	struct emulate_setup setup;
 
-	if (vcpu->emulate_ready)
-		return;
 	bits = cpuid_guest(vcpu, 0x80000008, 0, 0) & 0xff;
 	setup = (struct emulate_setup){
 	    .ops = &emulate_ops,
@@ -190,6 +202,9 @@ void exit_prepare(struct vcpu *vcpu)
 	    .physical_bits = bits >= 32 && bits <= 52 ? (uint8_t)bits : 36,
 	};
 	emulate_init(vcpu->emulate, &setup);
+	if (vcpu->vm->mode == IRQCHIP_NONE)
+		vcpu->page->request |= LUV_REQUEST_CR8;
+	vcpu->wanted = WANTED_ALL;
 	vcpu->emulate_ready = true;
 }
 
@@ -207,8 +222,7 @@ static int give_mmio(struct vcpu *vcpu)
 	return to_client(vcpu, KVM_EXIT_MMIO);
 }
 
-static int give_io(struct vcpu *vcpu, uint16_t number, uint8_t size, bool in, uint32_t count,
-		   const void *data)
+static inline int give_io(struct vcpu *vcpu, uint16_t number, uint8_t size, bool in, uint32_t count)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -217,9 +231,17 @@ static int give_io(struct vcpu *vcpu, uint16_t number, uint8_t size, bool in, ui
 	run->io.port = number;
 	run->io.count = count;
 	run->io.data_offset = IO_OFFSET;
-	if (!in)
-		memcpy((uint8_t *)run + IO_OFFSET, data, (size_t)size * count);
 	return to_client(vcpu, KVM_EXIT_IO);
+}
+
+static int give_strings(struct vcpu *vcpu)
+{
+	const struct emulate_io *io = &vcpu->emulate->io;
+
+	vcpu->pending = PENDING_IO_STRING;
+	if (!io->in)
+		memcpy((uint8_t *)vcpu->run + IO_OFFSET, io->data, (size_t)io->size * io->count);
+	return give_io(vcpu, io->port, io->size, io->in, io->count);
 }
 
 static int give_fault(struct vcpu *vcpu)
@@ -258,7 +280,6 @@ static int give_unknown(struct vcpu *vcpu)
 
 static int emulated(struct vcpu *vcpu, enum emulate_result result)
 {
-	const struct emulate_io *io = &vcpu->emulate->io;
 	int effect = vcpu->apic_exit;
 
 	vcpu->apic_exit = RUN_AGAIN;
@@ -271,8 +292,7 @@ static int emulated(struct vcpu *vcpu, enum emulate_result result)
 		vcpu->pending = PENDING_MMIO;
 		return give_mmio(vcpu);
 	case EMULATE_IO:
-		vcpu->pending = PENDING_IO_STRING;
-		return give_io(vcpu, io->port, io->size, io->in, io->count, io->data);
+		return give_strings(vcpu);
 	case EMULATE_FAULT:
 		return give_fault(vcpu);
 	case EMULATE_UNKNOWN:
@@ -302,7 +322,7 @@ static int emulate(struct vcpu *vcpu, enum emulate_result (*step)(struct emulate
 
 int exit_complete(struct vcpu *vcpu)
 {
-	enum vcpu_pending pending = vcpu->pending;
+	enum vcpu_pending pending = (enum vcpu_pending)vcpu->pending;
 	const uint8_t *data = (const uint8_t *)vcpu->run + IO_OFFSET;
 	struct emulate *e = vcpu->emulate;
 
@@ -332,23 +352,31 @@ int exit_complete(struct vcpu *vcpu)
 
 /* --- records ----------------------------------------------------------------------------- */
 
+static inline int io_to_client(struct vcpu *vcpu)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+	bool in = exit->io.flags & LUV_IO_IN;
+	uint32_t value = (uint32_t)exit->io.data;
+
+	/* One store for each size: what is behind the element is nobody's. */
+	memcpy((uint8_t *)vcpu->run + IO_OFFSET, &value, sizeof(value));
+	vcpu->pending = in ? PENDING_IO : PENDING_NONE;
+	return give_io(vcpu, (uint16_t)exit->io.port, (uint8_t)exit->io.size, in, 1);
+}
+
 static int io_exit(struct vcpu *vcpu)
 {
 	struct luv_exit_record *exit = &vcpu->page->exit;
 	bool in = exit->io.flags & LUV_IO_IN;
-	uint16_t number = (uint16_t)exit->io.port;
-	uint8_t size = (uint8_t)exit->io.size;
 	uint32_t value = (uint32_t)exit->io.data;
 
 	if (exit->io.flags & LUV_IO_STRING)
 		return emulate(vcpu, emulate_string_io);
-	if (port(vcpu->vm, number, size, !in, &value)) {
-		if (in)
-			exit->io.data = value;
-		return RUN_AGAIN;
-	}
-	vcpu->pending = in ? PENDING_IO : PENDING_NONE;
-	return give_io(vcpu, number, size, in, 1, &value);
+	if (!port(vcpu->vm, (uint16_t)exit->io.port, (unsigned)exit->io.size, !in, &value))
+		return io_to_client(vcpu);
+	if (in)
+		exit->io.data = value;
+	return RUN_AGAIN;
 }
 
 /* Slots change while the vCPUs are stopped: what is in none now is so until the next time. */
@@ -378,7 +406,8 @@ static bool plain_mmio(struct vcpu *vcpu, int *result)
 	if (exit->mmio.flags != LUV_MMIO_CODE64 || vcpu->debug.control ||
 	    !in_no_slot(vcpu, exit->mmio.gpa))
 		return false;
-	state_need(vcpu, LUV_GROUP_GENERAL);
+	if (!(vcpu->page->valid & LUV_GROUP_GENERAL))
+		state_need(vcpu, LUV_GROUP_GENERAL);
 	if (!emulate_plain(e))
 		return false;
 	if (e->access.write)
@@ -402,6 +431,7 @@ static int mmio_exit(struct vcpu *vcpu)
 	int result;
 
 	vcpu->plain = plain_mmio(vcpu, &result);
+	vcpu->wanted = vcpu->plain ? WANTED_PLAIN : WANTED_ALL;
 	if (vcpu->plain)
 		return result;
 	memory_lock(vcpu->vm);
@@ -418,6 +448,74 @@ static int mmio_exit(struct vcpu *vcpu)
 	}
 	return emulate_locked(vcpu, emulate_mmio);
 }
+
+/* --- eventfds, within RUN ---------------------------------------------------------------- */
+
+static inline bool is_port_event(struct vcpu *vcpu)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+	const struct ioeventfds *bus = ioeventfds_of(vcpu->vm, BUS_PIO);
+	uint16_t number = (uint16_t)exit->io.port;
+	unsigned size = (unsigned)exit->io.size;
+	int fd;
+
+	if (!bus || exit->io.flags & (LUV_IO_IN | LUV_IO_STRING))
+		return false;
+	fd = ioeventfd_find(bus, number, size, exit->io.data);
+	if (fd < 0 || (vcpu->vm->irqchip && irqchip_has_port(vcpu->vm, number, size)))
+		return false;
+	eventfd_signal(fd);
+	return true;
+}
+
+/* Does mmio_exit find this page known, and ask for no more than plain_mmio needs? */
+static bool is_plain_write(const struct vcpu *vcpu)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+
+	return exit->mmio.write && exit->mmio.flags == LUV_MMIO_CODE64 && vcpu->plain &&
+	       !vcpu->debug.control && vcpu->page->valid & LUV_GROUP_GENERAL &&
+	       vcpu->no_slot == exit->mmio.gpa / LUV_PAGE_SIZE &&
+	       vcpu->no_slot_stops == __atomic_load_n(&vcpu->vm->stops, __ATOMIC_ACQUIRE);
+}
+
+static bool is_apic_page(const struct vcpu *vcpu, uint64_t gpa)
+{
+	return vcpu->vm->mode != IRQCHIP_NONE && !((gpa ^ vcpu_apic_base(vcpu)) & APIC_BASE_PAGE);
+}
+
+static __attribute__((noinline)) bool is_mmio_event(struct vcpu *vcpu)
+{
+	const struct ioeventfds *bus = ioeventfds_of(vcpu->vm, BUS_MMIO);
+	uint64_t gpa = vcpu->page->exit.mmio.gpa, value;
+	struct emulate *e = vcpu->emulate;
+	int fd;
+
+	if (!bus || !ioeventfd_there(bus, gpa) || !is_plain_write(vcpu) || is_apic_page(vcpu, gpa) ||
+	    (vcpu->vm->irqchip && irqchip_has_mmio(vcpu->vm, gpa)) || !emulate_plain(e))
+		return false;
+	memcpy(&value, e->access.data, sizeof(value));
+	fd = ioeventfd_find(bus, gpa, e->access.size, value);
+	if (fd < 0)
+		return false;
+	emulate_plain_done(e);
+	eventfd_signal(fd);
+	return true;
+}
+
+bool exit_is_event(struct vcpu *vcpu)
+{
+	switch (vcpu->page->exit.reason) {
+	case LUV_RUN_IO:
+		return is_port_event(vcpu);
+	case LUV_RUN_MMIO:
+		return is_mmio_event(vcpu);
+	default:
+		return false;
+	}
+}
+
+/* --- the other records ------------------------------------------------------------------- */
 
 static int msr_exit(struct vcpu *vcpu)
 {
@@ -480,7 +578,7 @@ static int failed_exit(struct vcpu *vcpu)
 	return to_client(vcpu, KVM_EXIT_UNKNOWN);
 }
 
-int exit_handle(struct vcpu *vcpu)
+static __attribute__((noinline)) int handle(struct vcpu *vcpu)
 {
 	const struct luv_exit_record *exit = &vcpu->page->exit;
 
@@ -525,4 +623,21 @@ int exit_handle(struct vcpu *vcpu)
 		break;
 	}
 	return failed_exit(vcpu);
+}
+
+int exit_handle(struct vcpu *vcpu)
+{
+	const struct luv_exit_record *exit = &vcpu->page->exit;
+
+	switch (exit->reason) {
+	case LUV_RUN_IO: /* so often that it comes first */
+		if (!(exit->io.flags & LUV_IO_STRING) && !has_ports(vcpu->vm))
+			return io_to_client(vcpu);
+		break;
+	case LUV_RUN_HLT:
+		return to_client(vcpu, KVM_EXIT_HLT);
+	default:
+		break;
+	}
+	return handle(vcpu);
 }

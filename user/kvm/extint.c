@@ -21,11 +21,6 @@ static bool accepts_pic(struct vcpu *vcpu)
 	return vcpu->page->ready & LUV_READY_EXTINT;
 }
 
-static bool room(const struct vcpu *vcpu)
-{
-	return vcpu->page->ready & LUV_READY_INTERRUPT && !vcpu->page->inject.event;
-}
-
 /* The PIC is asked for its vector only when that is delivered at once. */
 static void from_pic(struct vcpu *vcpu)
 {
@@ -35,7 +30,7 @@ static void from_pic(struct vcpu *vcpu)
 		vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
 		return;
 	}
-	if (!room(vcpu)) {
+	if (!vcpu_has_room(vcpu)) {
 		vcpu->page->request |= LUV_REQUEST_INTERRUPT_WINDOW;
 		return;
 	}
@@ -63,15 +58,9 @@ void extint_before_run(struct vcpu *vcpu)
 		vcpu->page->request &= ~LUV_REQUEST_INTERRUPT_WINDOW;
 }
 
-bool extint_ready(struct vcpu *vcpu)
-{
-	return room(vcpu) &&
-	       (vcpu->vm->mode == IRQCHIP_NONE || vcpu->page->ready & LUV_READY_EXTINT);
-}
-
 bool extint_window_open(struct vcpu *vcpu)
 {
-	return vcpu->vm->mode != IRQCHIP_FULL && room(vcpu) && client_waits(vcpu);
+	return vcpu->vm->mode != IRQCHIP_FULL && vcpu_has_room(vcpu) && client_waits(vcpu);
 }
 
 int extint_queue(struct vcpu *vcpu, uint32_t vector)

@@ -8,16 +8,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kvm/futex.h"
 #include "kvm/real.h"
 #include "lib/pin.h"
 
-#define DESCRIPTORS_MAX 65536
-
-static struct object *table[DESCRIPTORS_MAX]; /* a */
+struct object *fds_table[DESCRIPTORS_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct object *free_objects;	    /* lock */
 static uint64_t kept[DESCRIPTORS_MAX / 64]; /* a: a bit a descriptor */
-static uint32_t forks;			    /* a */
+uint32_t fds_fork_count;
 static pid_t owner;			    /* a: the process whose table this is */
 
 /* --- forks ------------------------------------------------------------------------------- */
@@ -36,7 +35,7 @@ static void after_fork_child(void)
 {
 	pthread_mutex_unlock(&lock);
 	memset(kept, 0, sizeof(kept)); /* of threads and pins that the child does not have */
-	__atomic_fetch_add(&forks, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&fds_fork_count, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&owner, getpid(), __ATOMIC_RELAXED);
 }
 
@@ -44,11 +43,6 @@ static void watch_forks(void)
 {
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 	__atomic_store_n(&owner, getpid(), __ATOMIC_RELAXED);
-}
-
-uint32_t fds_forks(void)
-{
-	return __atomic_load_n(&forks, __ATOMIC_RELAXED);
 }
 
 /* A child of vfork uses its parent's memory, but has descriptors of its own. */
@@ -82,23 +76,68 @@ static void object_recycle(struct object *object)
 /* Fails for an object that is being taken down. */
 static bool take_reference(struct object *object)
 {
-	uint32_t count = __atomic_load_n(&object->references, __ATOMIC_RELAXED);
+	uint32_t is = __atomic_load_n(&object->state, __ATOMIC_RELAXED);
 
-	while (count)
-		if (__atomic_compare_exchange_n(&object->references, &count, count + 1, true,
+	while (is >= OBJECT_REFERENCE)
+		if (__atomic_compare_exchange_n(&object->state, &is, is + OBJECT_REFERENCE, true,
 						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return true;
 	return false;
 }
 
-void object_put(struct object *object)
+/* After the last reference. */
+static void object_end(struct object *object)
 {
-	if (__atomic_sub_fetch(&object->references, 1, __ATOMIC_ACQ_REL))
-		return;
 	/* A child's copy of its parent's VM has nothing behind it to end. */
 	if (object->end && object->forks == fds_forks())
 		object->end(object->self);
 	object_recycle(object);
+}
+
+void object_put(struct object *object)
+{
+	if (__atomic_sub_fetch(&object->state, OBJECT_REFERENCE, __ATOMIC_ACQ_REL) < OBJECT_REFERENCE)
+		object_end(object);
+}
+
+/* With a reference. In a forked child the holder of a parent's lock may be no more; there the lock guards nothing. */
+static void object_lock(struct object *object)
+{
+	uint32_t is = __atomic_load_n(&object->state, __ATOMIC_RELAXED), want;
+
+	while (is & OBJECT_LOCKS && object->forks == fds_forks()) {
+		want = (is & ~OBJECT_LOCK) | OBJECT_WAITED;
+		if (is != want && !__atomic_compare_exchange_n(&object->state, &is, want, true,
+							       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			continue;
+		if (!(is & OBJECT_LOCK))
+			return;
+		futex_wait(&object->state, want);
+		is = __atomic_load_n(&object->state, __ATOMIC_RELAXED);
+	}
+}
+
+static bool take_both(struct object *object)
+{
+	if (!take_reference(object))
+		return false;
+	object_lock(object);
+	return true;
+}
+
+void object_leave_slowly(struct object *object)
+{
+	uint32_t is = __atomic_load_n(&object->state, __ATOMIC_RELAXED), next;
+
+	do
+		next = (is - OBJECT_REFERENCE) & ~OBJECT_LOCK;
+	while (!__atomic_compare_exchange_n(&object->state, &is, next, true, __ATOMIC_ACQ_REL,
+					    __ATOMIC_RELAXED));
+	/* The memory is never given back: if it is another's by now, that looks once more. */
+	if ((is & OBJECT_LOCK) == OBJECT_WAITED)
+		futex_wake(&object->state);
+	if (next < OBJECT_REFERENCE)
+		object_end(object);
 }
 
 /* --- the table --------------------------------------------------------------------------- */
@@ -110,24 +149,37 @@ static bool in_table(int descriptor)
 
 bool fds_known(int descriptor)
 {
-	return in_table(descriptor) && __atomic_load_n(&table[descriptor], __ATOMIC_RELAXED);
+	return in_table(descriptor) && __atomic_load_n(&fds_table[descriptor], __ATOMIC_RELAXED);
 }
 
-struct object *fds_get(int descriptor)
+typedef bool take_object(struct object *object);
+typedef void give_object(struct object *object);
+
+static inline struct object *look_up(int descriptor, take_object *take, give_object *give)
 {
 	struct object *object;
 
 	if (!in_table(descriptor))
 		return NULL;
 	for (;;) {
-		object = __atomic_load_n(&table[descriptor], __ATOMIC_ACQUIRE);
-		if (!object || !take_reference(object))
+		object = __atomic_load_n(&fds_table[descriptor], __ATOMIC_ACQUIRE);
+		if (!object || !take(object))
 			return NULL;
 		/* The memory may be another object's by now. */
-		if (__atomic_load_n(&table[descriptor], __ATOMIC_ACQUIRE) == object)
+		if (__atomic_load_n(&fds_table[descriptor], __ATOMIC_ACQUIRE) == object)
 			return object;
-		object_put(object);
+		give(object);
 	}
+}
+
+struct object *fds_get(int descriptor)
+{
+	return look_up(descriptor, take_reference, object_put);
+}
+
+struct object *fds_enter_slowly(int descriptor)
+{
+	return look_up(descriptor, take_both, object_leave_slowly);
 }
 
 static int placeholder(const char *name)
@@ -163,8 +215,9 @@ int fds_create(enum object_kind kind, const char *name, int descriptor, void *se
 	object->forks = fds_forks();
 	object->self = self;
 	object->end = end;
-	__atomic_store_n(&object->references, 1, __ATOMIC_RELEASE);
-	__atomic_store_n(&table[descriptor], object, __ATOMIC_RELEASE);
+	__atomic_store_n(&object->state, OBJECT_REFERENCE + (kind == OBJECT_VCPU ? OBJECT_LOCKS : 0),
+			 __ATOMIC_RELEASE);
+	__atomic_store_n(&fds_table[descriptor], object, __ATOMIC_RELEASE);
 	return descriptor;
 }
 
@@ -174,7 +227,7 @@ void fds_forget(int descriptor)
 
 	if (!fds_known(descriptor) || in_vfork())
 		return;
-	object = __atomic_exchange_n(&table[descriptor], NULL, __ATOMIC_ACQ_REL);
+	object = __atomic_exchange_n(&fds_table[descriptor], NULL, __ATOMIC_ACQ_REL);
 	if (object)
 		object_put(object);
 }
@@ -199,7 +252,7 @@ int fds_copy(int descriptor, int copy)
 		real()->close(copy);
 		return -EMFILE;
 	}
-	old = __atomic_exchange_n(&table[copy], object, __ATOMIC_ACQ_REL);
+	old = __atomic_exchange_n(&fds_table[copy], object, __ATOMIC_ACQ_REL);
 	if (old)
 		object_put(old);
 	return copy;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "kvm/run.h"
 #include "kvm/user.h"
 
 static int serve_copied(const struct ioctl_entry *entry, void *self, uintptr_t argument)
@@ -45,7 +46,7 @@ int ioctl_table(const struct ioctl_entry *table, unsigned count, void *self, uin
 int ioctl_serve(struct object *object, uint32_t request, uintptr_t argument)
 {
 	if (request == KVM_RUN && object->kind == OBJECT_VCPU && object->forks == fds_forks())
-		return ioctl_run(object->self, argument);
+		return argument ? -EINVAL : run_vcpu(object->self);
 	/* KVM answers so when the VM is another process's. */
 	if (object->kind != OBJECT_SYSTEM && object->forks != fds_forks())
 		return -EIO;

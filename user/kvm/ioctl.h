@@ -13,7 +13,7 @@
 struct vm;
 struct vcpu;
 
-/* The result of ioctl, or a negative errno value. */
+/* With what fds_enter took. The result of ioctl, or a negative errno value. */
 int ioctl_serve(struct object *object, uint32_t request, uintptr_t argument);
 
 /* What a request's argument is. */
@@ -41,6 +41,5 @@ int ioctl_table(const struct ioctl_entry *table, unsigned count, void *self, uin
 int ioctl_system(uint32_t request, uintptr_t argument);
 int ioctl_vm(struct vm *vm, uint32_t request, uintptr_t argument);
 int ioctl_vcpu(struct vcpu *vcpu, uint32_t request, uintptr_t argument);
-int ioctl_run(struct vcpu *vcpu, uintptr_t argument); /* KVM_RUN */
 
 #endif

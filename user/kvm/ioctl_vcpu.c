@@ -10,7 +10,6 @@
 #include "kvm/clock.h"
 #include "kvm/cpuid.h"
 #include "kvm/ioctl.h"
-#include "kvm/lock.h"
 #include "kvm/msr.h"
 #include "kvm/run.h"
 #include "kvm/state.h"
@@ -292,23 +291,10 @@ static const struct ioctl_entry table[] = {
     {KVM_KVMCLOCK_CTRL, ARGUMENT_NUMBER, clock_ctrl},
 };
 
-int ioctl_run(struct vcpu *vcpu, uintptr_t argument)
-{
-	int result;
-
-	lock_take(&vcpu->lock);
-	result = argument ? -EINVAL : run_vcpu(vcpu);
-	lock_release(&vcpu->lock);
-	return result;
-}
-
 int ioctl_vcpu(struct vcpu *vcpu, uint32_t request, uintptr_t argument)
 {
-	int result;
+	int result = ioctl_table(table, ENTRIES(table), vcpu, request, argument);
 
-	lock_take(&vcpu->lock);
-	result = ioctl_table(table, ENTRIES(table), vcpu, request, argument);
-	lock_release(&vcpu->lock);
 	/* KVM's answer to what it does not know; VMs say ENOTTY. */
 	return result == -ENOTTY ? -EINVAL : result;
 }

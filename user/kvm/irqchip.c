@@ -356,6 +356,18 @@ static bool is_pit_port(const struct irqchip *chip, uint16_t port, unsigned size
 	return port >= PIT_PORT && port + size <= PIT_PORT + 4;
 }
 
+static bool is_pic_port(uint16_t port, unsigned size)
+{
+	return pic_has_port(port) && (port & 1u) + size <= 2;
+}
+
+bool irqchip_has_port(const struct vm *vm, uint16_t port, unsigned size)
+{
+	const struct irqchip *chip = full_chip(vm);
+
+	return chip && (is_pic_port(port, size) || is_pit_port(chip, port, size));
+}
+
 bool irqchip_pio(struct vm *vm, uint16_t port, unsigned size, bool write, uint32_t *value)
 {
 	struct irqchip *chip = full_chip(vm);
@@ -363,7 +375,7 @@ bool irqchip_pio(struct vm *vm, uint16_t port, unsigned size, bool write, uint32
 
 	if (!chip)
 		return false;
-	pic = pic_has_port(port) && (port & 1u) + size <= 2;
+	pic = is_pic_port(port, size);
 	if (!pic && !is_pit_port(chip, port, size))
 		return false;
 	enter(chip);
@@ -373,6 +385,13 @@ bool irqchip_pio(struct vm *vm, uint16_t port, unsigned size, bool write, uint32
 		access_pit(chip, port, write, value);
 	leave(chip);
 	return true;
+}
+
+bool irqchip_has_mmio(const struct vm *vm, uint64_t gpa)
+{
+	const struct irqchip *chip = full_chip(vm);
+
+	return chip && gpa - __atomic_load_n(&chip->ioapic.base, __ATOMIC_RELAXED) < IOAPIC_SIZE;
 }
 
 bool irqchip_mmio(struct vm *vm, uint64_t gpa, unsigned size, bool write, uint64_t *value)

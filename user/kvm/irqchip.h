@@ -70,6 +70,10 @@ bool irqchip_pio(struct vm *vm, uint16_t port, unsigned size, bool write, uint32
 /* The same for memory, size 1 to 8. */
 bool irqchip_mmio(struct vm *vm, uint64_t gpa, unsigned size, bool write, uint64_t *value);
 
+/* Would one of the two answer there? Without a lock. */
+bool irqchip_has_port(const struct vm *vm, uint16_t port, unsigned size);
+bool irqchip_has_mmio(const struct vm *vm, uint64_t gpa);
+
 /* LUV_APIC_EOI. True: the client's I/O APIC wants it, as KVM_EXIT_IOAPIC_EOI. */
 bool irqchip_eoi(struct vm *vm, uint8_t vector);
 

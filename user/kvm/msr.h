@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * MSRs: those that the hypervisor switches are in the vCPU's page, the others are kept here or
- * answered here. The caller holds vcpu->lock.
+ * answered here. The caller holds the vCPU's lock.
  */
 #ifndef KVM_MSR_H
 #define KVM_MSR_H

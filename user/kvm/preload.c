@@ -199,17 +199,19 @@ EXPORT int fcntl64(int descriptor, int command, ...)
 
 /* --- ioctl, sendmsg ---------------------------------------------------------------------- */
 
-EXPORT int ioctl(int descriptor, unsigned long request, ...)
+/* Declared with "...": a third argument comes in the same register (System V ABI), without a list to be made. */
+EXPORT int preload_ioctl(int descriptor, unsigned long request, void *argument) __asm__("ioctl");
+
+int preload_ioctl(int descriptor, unsigned long request, void *argument)
 {
-	struct object *object = fds_get(descriptor);
+	struct object *object = fds_enter(descriptor);
 	int result;
 
-	POINTER_ARGUMENT(request, argument)
 	if (!object)
 		return real()->ioctl(descriptor, request, argument);
 	/* Requests are 32 bits; callers with an int for them extend its sign. */
 	result = ioctl_serve(object, (uint32_t)request, (uintptr_t)argument);
-	object_put(object);
+	object_leave(object);
 	return answer(result);
 }
 

@@ -16,13 +16,8 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 
-/* What the emulator needs; all other registers are fetched when somebody asks (state_need). */
-#define WANTED                                                                       \
-	LUV_WANTED_MMIO(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS | \
-			LUV_GROUP_EVENTS)
-
 /* A bit that is not seen here stays, and ends RUN. */
-static void signals_clear(struct vcpu *vcpu, uint64_t bits)
+static inline void signals_clear(struct vcpu *vcpu, uint64_t bits)
 {
 	if (__atomic_load_n(&vcpu->page->signal, __ATOMIC_SEQ_CST) & bits)
 		__atomic_fetch_and(&vcpu->page->signal, ~bits, __ATOMIC_SEQ_CST);
@@ -36,53 +31,68 @@ static bool interrupted(const struct vcpu *vcpu)
 
 /* --- entering ---------------------------------------------------------------------------- */
 
-/* False: vm_stop holds the vCPU out. */
-static bool enter_gate(struct vcpu *vcpu)
+static void hold_out(struct vcpu *vcpu, uint32_t stopped)
 {
-	uint32_t stopped;
-
-	__atomic_store_n(&vcpu->in_run, 1, __ATOMIC_SEQ_CST);
-	stopped = __atomic_load_n(&vcpu->vm->stopped, __ATOMIC_SEQ_CST);
-	if (!stopped)
-		return true;
 	__atomic_store_n(&vcpu->in_run, 0, __ATOMIC_SEQ_CST);
 	futex_wake(&vcpu->in_run);
 	if (!interrupted(vcpu))
 		futex_wait(&vcpu->vm->stopped, stopped);
+}
+
+/*
+ * False: vm_stop holds the vCPU out. Between the store and the load the CPU needs a full barrier, which vm_stop makes
+ * for all (barrier_everywhere): it comes seldom, this often. Who kicks looks at in_run, too; what he has left for the
+ * vCPU before is looked at by the hypervisor behind a locked instruction of its own.
+ */
+static inline bool enter_gate(struct vcpu *vcpu)
+{
+	uint32_t stopped;
+
+	__atomic_store_n(&vcpu->in_run, 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	stopped = __atomic_load_n(&vcpu->vm->stopped, __ATOMIC_ACQUIRE);
+	if (!stopped)
+		return true;
+	hold_out(vcpu, stopped);
 	return false;
 }
 
-static void leave_gate(struct vcpu *vcpu)
+/* Likewise. */
+static inline void leave_gate(struct vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->in_run, 0, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&vcpu->vm->stopped, __ATOMIC_SEQ_CST))
+	__atomic_store_n(&vcpu->in_run, 0, __ATOMIC_RELEASE);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&vcpu->vm->stopped, __ATOMIC_RELAXED))
 		futex_wake(&vcpu->in_run);
 }
 
 /* With the local APIC in the client, CR8 is its TPR: it goes both ways through kvm_run. */
-static void take_cr8(struct vcpu *vcpu)
+static void set_cr8(struct vcpu *vcpu)
 {
-	struct luv_vcpu_page *page = vcpu->page;
-
-	if (vcpu->vm->mode != IRQCHIP_NONE)
-		return;
-	page->request |= LUV_REQUEST_CR8;
-	vcpu->cr8 = vcpu->run->cr8 & 15;
-	if (vcpu_cr8(vcpu) == vcpu->cr8)
-		return;
 	state_need(vcpu, LUV_GROUP_CONTROL);
-	page->cr8 = vcpu->cr8;
+	vcpu->page->cr8 = vcpu->cr8;
 	state_changed(vcpu, LUV_GROUP_CONTROL);
 }
 
-static void before_run(struct vcpu *vcpu)
+static inline void take_cr8(struct vcpu *vcpu)
 {
+	if (vcpu->vm->mode != IRQCHIP_NONE)
+		return;
+	vcpu->cr8 = vcpu->run->cr8 & 15;
+	if (vcpu_cr8(vcpu) != vcpu->cr8)
+		set_cr8(vcpu);
+}
+
+static inline void before_run(struct vcpu *vcpu)
+{
+	struct luv_vcpu_page *page = vcpu->page;
+
 	if (vcpu->vm->mode == IRQCHIP_FULL || vcpu->run->request_interrupt_window ||
-	    vcpu->page->request & LUV_REQUEST_INTERRUPT_WINDOW)
+	    page->request & LUV_REQUEST_INTERRUPT_WINDOW)
 		extint_before_run(vcpu);
 	if (vcpu->clock.msr)
 		clock_update(vcpu);
-	vcpu->page->wanted = vcpu->plain ? LUV_WANTED_MMIO(LUV_GROUP_GENERAL) : WANTED;
+	page->wanted = vcpu->wanted;
 }
 
 static int refused(struct vcpu *vcpu, int result)
@@ -144,7 +154,9 @@ static int run_once(struct vcpu *vcpu)
 	before_run(vcpu);
 	if (!enter_gate(vcpu))
 		return interrupted(vcpu) ? -EINTR : RUN_AGAIN;
-	result = luv_vcpu_run(vcpu->vm->handle, vcpu->index, vcpu->page);
+	do
+		result = luv_vcpu_run(vcpu->handle, vcpu->index, vcpu->page);
+	while (result >= 0 && vcpu->vm->events && exit_is_event(vcpu));
 	leave_gate(vcpu);
 	if (result < 0)
 		return refused(vcpu, result);
@@ -154,19 +166,41 @@ static int run_once(struct vcpu *vcpu)
 
 /* --- KVM_RUN ----------------------------------------------------------------------------- */
 
-static void fill_run(struct vcpu *vcpu)
+/* As of the last RUN; what was changed since is in the page. */
+static void fill_changed(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
 
 	run->if_flag = (uint8_t)vcpu_rflags_if(vcpu);
-	run->flags = 0;
 	run->cr8 = vcpu_cr8(vcpu);
 	run->apic_base = vcpu_apic_base(vcpu);
-	run->ready_for_interrupt_injection =
-	    vcpu->vm->mode == IRQCHIP_FULL || extint_ready(vcpu);
 }
 
-static int loop(struct vcpu *vcpu)
+/* Would KVM_INTERRUPT be delivered at once? */
+static bool takes_interrupt(const struct vcpu *vcpu, uint64_t ready)
+{
+	return vcpu->vm->mode == IRQCHIP_FULL ||
+	       (vcpu_has_room(vcpu) &&
+		(vcpu->vm->mode == IRQCHIP_NONE || ready & LUV_READY_EXTINT));
+}
+
+static void fill_run(struct vcpu *vcpu)
+{
+	const struct luv_vcpu_page *page = vcpu->page;
+	struct kvm_run *run = vcpu->run;
+	uint64_t ready = page->ready;
+
+	run->flags = 0;
+	run->if_flag = !!(ready & LUV_READY_IF);
+	run->cr8 = LUV_READY_CR8(ready);
+	run->apic_base = LUV_READY_APIC_BASE(ready);
+	run->ready_for_interrupt_injection = takes_interrupt(vcpu, ready);
+	if (page->dirty & (LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS | LUV_GROUP_RIP))
+		fill_changed(vcpu);
+}
+
+/* What is to be done before the guest is entered: mostly nothing. */
+static int run_first(struct vcpu *vcpu)
 {
 	int result = RUN_AGAIN;
 
@@ -177,6 +211,13 @@ static int loop(struct vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		result = 0;
 	}
+	return result;
+}
+
+static int loop(struct vcpu *vcpu)
+{
+	int result = vcpu->first ? run_first(vcpu) : RUN_AGAIN;
+
 	/* With the stop byte set RUN finishes the instruction that the client answered, no
 	 * more. */
 	while (result == RUN_AGAIN)
@@ -188,9 +229,10 @@ int run_vcpu(struct vcpu *vcpu)
 {
 	int result;
 
-	if (vcpu->run->kvm_valid_regs || vcpu->run->kvm_dirty_regs)
+	if (vcpu->run->kvm_valid_regs | vcpu->run->kvm_dirty_regs)
 		return -EINVAL;
-	exit_prepare(vcpu);
+	if (!vcpu->emulate_ready)
+		exit_prepare(vcpu);
 	take_cr8(vcpu);
 	signals_clear(vcpu, SIGNAL_HANDLER);
 	signals_enter(vcpu);

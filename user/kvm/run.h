@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* KVM_RUN. The caller holds vcpu->lock. */
+/* KVM_RUN. The caller holds the vCPU's lock (fds_enter). */
 #ifndef KVM_RUN_H
 #define KVM_RUN_H
 
@@ -17,6 +17,12 @@ int run_vcpu(struct vcpu *vcpu);
 
 /* exits.c: what to do about page->exit, after the hypervisor's RUN returned 0. */
 int exit_handle(struct vcpu *vcpu);
+
+/*
+ * exits.c: after each RUN that returned 0, while the vCPU still counts as in RUN, so that vm_stop waits: it takes no
+ * lock and calls nobody who does. True: an eventfd was all of it, and the guest is entered again.
+ */
+bool exit_is_event(struct vcpu *vcpu);
 
 /* exits.c: finishes what the last KVM_RUN left to the client. As exit_handle. */
 int exit_complete(struct vcpu *vcpu);
@@ -40,13 +46,18 @@ struct kvm_translation;
 /* translate.c: KVM_TRANSLATE. 0 or -ENOMEM. */
 int translate(struct vcpu *vcpu, struct kvm_translation *translation);
 
+/* What RUN is to give with MMIO: what the emulator needs; all other registers are fetched when somebody asks
+ * (state_need). For emulate_plain alone, and for all of it. */
+#define WANTED_PLAIN LUV_WANTED_MMIO(LUV_GROUP_GENERAL)
+#define WANTED_ALL                                                                   \
+	LUV_WANTED_MMIO(LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_SEGMENTS | \
+			LUV_GROUP_EVENTS)
+
 /* extint.c: interrupts of the PIC, in this library or the client. */
 void extint_before_run(struct vcpu *vcpu);
 /* KVM_INTERRUPT: 0 or a negative errno value. */
 int extint_queue(struct vcpu *vcpu, uint32_t vector);
-/* Would KVM_INTERRUPT be delivered at once? After RUN. */
-bool extint_ready(struct vcpu *vcpu);
-/* And the client asked to be told: KVM_EXIT_IRQ_WINDOW_OPEN. */
+/* It would be delivered at once, and the client asked to be told: KVM_EXIT_IRQ_WINDOW_OPEN. */
 bool extint_window_open(struct vcpu *vcpu);
 
 #endif

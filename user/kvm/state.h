@@ -2,7 +2,7 @@
 /*
  * A vCPU's registers, between the hypervisor's page and KVM's structures. page->valid has the
  * groups that the page holds as the guest has them; what is changed there is marked in
- * page->dirty and taken over by the next RUN. The caller holds vcpu->lock.
+ * page->dirty and taken over by the next RUN. The caller holds the vCPU's lock.
  */
 #ifndef KVM_STATE_H
 #define KVM_STATE_H

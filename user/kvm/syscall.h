@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * SYSCALL outside 64-bit code, which AMD's CPUs have and Intel's answer with #UD: for guests that are told that
- * their CPU is AMD's. The caller holds vcpu->lock.
+ * their CPU is AMD's. The caller holds the vCPU's lock.
  */
 #ifndef KVM_SYSCALL_H
 #define KVM_SYSCALL_H

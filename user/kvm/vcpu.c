@@ -160,6 +160,7 @@ static int create_locked(struct vm *vm, unsigned index)
 		return -ENOMEM;
 	vcpu->vm = vm;
 	vcpu->index = index;
+	vcpu->handle = vm->handle;
 	vcpu->run_descriptor = -1;
 	result = prepare(vcpu);
 	if (result == 0)

@@ -30,44 +30,50 @@ enum vcpu_pending {
 	PENDING_PLAIN,	   /* KVM_EXIT_MMIO: the read of emulate_plain */
 };
 
+/* Guarded by the lock of the vCPU's descriptors (fds_enter: one ioctl at a time, KVM_RUN included) unless marked a
+ * (atomic) or i (set before others see the vCPU). What every KVM_RUN needs comes first. */
 struct vcpu {
-	/* Guarded by `lock` unless marked a (atomic) or i (set before others see the vCPU). */
-	uint32_t lock;	/* lock.h: one ioctl at a time, KVM_RUN included */
 	struct vm *vm;	/* i */
+	int handle;	/* i: vm->handle */
 	unsigned index; /* i: the vCPU's id and APIC ID */
 	/* i: shared with the hypervisor. page->signal is a; page->valid: the groups that are in
 	 * the page as the guest has them, whether they were read or written (state.h). */
 	struct luv_vcpu_page *page;
-	void *fpu;	     /* i: the XSAVE area, standard format */
 	struct kvm_run *run; /* i: shared with the client; immediate_exit is the stop byte */
-	int run_descriptor;  /* i: the memory behind `run` */
+	uint64_t wanted;     /* what the next RUN is to give: page->wanted */
+	uint32_t wake;	     /* a: futex; counts what may end HLT's wait */
+	uint32_t sleeping;   /* a: the thread waits on `wake` */
+	uint32_t in_run;     /* a: futex; 1 while the thread is, or is about to be, in the
+				hypervisor's RUN */
+	union {
+		struct {
+			uint8_t pending;   /* enum vcpu_pending */
+			bool triple_fault; /* KVM_SET_VCPU_EVENTS: KVM_RUN ends with KVM_EXIT_SHUTDOWN */
+		};
+		uint16_t first; /* not 0: KVM_RUN has one of these to do before it enters */
+	};
+	bool has_sigmask;
+	bool plain; /* the last MMIO was for emulate_plain */
+	struct vcpu_clock clock; /* clock.h */
 
-	uint32_t wake;	   /* a: futex; counts what may end HLT's wait */
-	uint32_t sleeping; /* a: the thread waits on `wake` */
-	uint32_t in_run;   /* a: futex; 1 while the thread is, or is about to be, in the
-			      hypervisor's RUN */
-	uint64_t deadline; /* a: the APIC timer's, in the guest's TSC; 0: none */
-
+	void *fpu;		   /* i: the XSAVE area, standard format */
+	int run_descriptor;	   /* i: the memory behind `run` */
+	uint64_t deadline;	   /* a: the APIC timer's, in the guest's TSC; 0: none */
 	struct apic_timer apic_timer; /* timer.h */
-	struct vcpu_clock clock;      /* clock.h */
 
-	enum vcpu_pending pending;
 	struct emulate *emulate;	 /* i */
 	bool emulate_ready;		 /* emulate_init was called */
-	bool plain;			 /* the last MMIO was for emulate_plain */
 	uint64_t no_slot, no_slot_stops; /* this page lies in no slot, as of vm->stops */
 	int apic_exit; /* what an access to the xAPIC page asks for, until the instruction is
 			  done */
 	struct msr_state *msrs; /* i: msr.h: MSRs that this library keeps */
 	struct kvm_cpuid_entry2 *cpuid;
 	unsigned cpuid_count;
-	bool has_sigmask;
 	uint64_t sigmask; /* KVM_SET_SIGNAL_MASK */
 	struct kvm_guest_debug debug;
 	uint64_t
 	    guest_dr[8]; /* the guest's debug registers while `debug` has its own in the CPU */
 	uint64_t cr8;	 /* with IRQCHIP_NONE: as KVM_RUN saw it last */
-	bool triple_fault; /* KVM_SET_VCPU_EVENTS: KVM_RUN ends with KVM_EXIT_SHUTDOWN */
 };
 
 /* The pages of a vCPU's mapping. */
@@ -91,6 +97,12 @@ void vcpu_kick(struct vcpu *vcpu);
  * the local APIC and at its timer. Cheaper than a kick.
  */
 void vcpu_nudge(struct vcpu *vcpu);
+
+/* Would an interrupt that is injected now be delivered at once? After RUN. */
+static inline bool vcpu_has_room(const struct vcpu *vcpu)
+{
+	return vcpu->page->ready & LUV_READY_INTERRUPT && !vcpu->page->inject.event;
+}
 
 /* What the hypervisor tells after each RUN, and the client may have changed since. */
 static inline uint64_t vcpu_rflags_if(const struct vcpu *vcpu)

@@ -149,7 +149,7 @@ static void wait_outside(struct vcpu *vcpu)
 
 void vm_stop(struct vm *vm)
 {
-	bool running = false;
+	bool any = false;
 
 	__atomic_fetch_add(&vm->stops, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&vm->stopped, 1, __ATOMIC_SEQ_CST);
@@ -159,10 +159,11 @@ void vm_stop(struct vm *vm)
 		if (!vcpu)
 			continue;
 		__atomic_fetch_or(&vcpu->page->signal, SIGNAL_STOP, __ATOMIC_SEQ_CST);
-		running |= __atomic_load_n(&vcpu->in_run, __ATOMIC_SEQ_CST) != 0;
+		any = true;
 	}
-	if (!running)
+	if (!any)
 		return;
+	/* Behind it each thread's in_run is seen, or the thread sees `stopped` (enter_gate). */
 	barrier_everywhere();
 	for (unsigned i = 0; i < LUV_VCPUS_MAX; i++)
 		if (vm_vcpu(vm, i))

@@ -6,8 +6,8 @@
  * whether it keeps the local APICs (KVM_CREATE_IRQCHIP, KVM_CAP_SPLIT_IRQCHIP). Slots that were
  * set before are handed over then.
  *
- * Locks, outermost first: vcpu->lock (a vCPU's ioctls, RUN included), vm->lock, then what the
- * device models have. Nobody waits for a vcpu->lock while holding vm->lock.
+ * Locks, outermost first: a vCPU's (fds_enter: its ioctls, RUN included), vm->lock, then what the
+ * device models have. Nobody waits for a vCPU's while holding vm->lock.
  */
 #ifndef KVM_VM_H
 #define KVM_VM_H
@@ -47,10 +47,13 @@ struct vm {
 	pthread_mutex_t lock;
 	int handle;			  /* a: the hypervisor's; -1 before the first vCPU */
 	enum irqchip_mode mode;		  /* f, under l */
+	uint32_t stopped; /* a, futex: how many callers of vm_stop hold the vCPUs out of RUN */
+	uint64_t stops;	  /* a: how often vm_stop was called, from 1 */
 	struct irqchip *irqchip;	  /* f, under l: NULL with IRQCHIP_NONE */
 	struct memory *memory;		  /* i: memory.h */
 	struct coalesced *coalesced;	  /* i: coalesced.h */
 	uint32_t zones;			  /* a: those of `coalesced`; 0: nobody need look */
+	uint32_t events;		  /* a: ioeventfds of `eventfds`; likewise */
 	struct eventfds *eventfds;	  /* i: eventfd.h */
 	struct clock *clock;		  /* i: clock.h */
 	uint32_t tsc_khz;		  /* i: the guest's TSC frequency */
@@ -62,8 +65,6 @@ struct vm {
 	struct vcpu *vcpu[LUV_VCPUS_MAX]; /* a: by index, which is the APIC ID; stays until the
 					     VM ends */
 	uint32_t references;		  /* a: descriptors of the VM and of its vCPUs */
-	uint32_t stopped; /* a, futex: how many callers of vm_stop hold the vCPUs out of RUN */
-	uint64_t stops;	  /* a: how often vm_stop was called, from 1 */
 	int ring_descriptor; /* i: the page of coalesced MMIO, for every vCPU's mapping */
 	struct kvm_coalesced_mmio_ring *ring; /* i: that page */
 	struct vm_tsc tsc;		      /* l */

@@ -9,9 +9,9 @@
 /* Also where the system's pages are larger: touching more often is harmless. */
 #define PAGE_SIZE 4096u
 
-enum call_instruction { NOT_ASKED, NO_CALLS, CALL_VMMCALL, CALL_VMCALL };
+uint32_t luv_call_known;
 
-static enum call_instruction find_instruction(void)
+static enum luv_call_instruction find_instruction(void)
 {
 	uint32_t highest, ebx, ecx, edx;
 	char name[12];
@@ -21,7 +21,7 @@ static enum call_instruction find_instruction(void)
 	memcpy(name + 4, &ecx, 4);
 	memcpy(name + 8, &edx, 4);
 	if (memcmp(name, LUV_CPUID_SIGNATURE, sizeof(name)) != 0)
-		return NO_CALLS;
+		return LUV_CALL_NONE;
 
 	__cpuid(0, highest, ebx, ecx, edx);
 	memcpy(name, &ebx, 4);
@@ -29,49 +29,29 @@ static enum call_instruction find_instruction(void)
 	memcpy(name + 8, &ecx, 4);
 	if (memcmp(name, "AuthenticAMD", sizeof(name)) == 0 ||
 	    memcmp(name, "HygonGenuine", sizeof(name)) == 0)
-		return CALL_VMMCALL;
-	return CALL_VMCALL;
+		return LUV_CALL_BY_VMMCALL;
+	return LUV_CALL_BY_VMCALL;
 }
 
-/* CPUID is an exit, so it is asked once; threads that ask at the same time get the same answer.
- */
-static enum call_instruction instruction(void)
+static uint32_t instruction(void)
 {
-	static int known = NOT_ASKED;
-	int answer = __atomic_load_n(&known, __ATOMIC_RELAXED);
+	uint32_t known = __atomic_load_n(&luv_call_known, __ATOMIC_RELAXED);
 
-	if (answer == NOT_ASKED) {
-		answer = (int)find_instruction();
-		__atomic_store_n(&known, answer, __ATOMIC_RELAXED);
+	if (known == LUV_CALL_NOT_ASKED) {
+		known = find_instruction();
+		__atomic_store_n(&luv_call_known, known, __ATOMIC_RELAXED);
 	}
-	return (enum call_instruction)answer;
+	return known;
 }
 
 bool luv_present(void)
 {
-	return instruction() != NO_CALLS;
+	return instruction() != LUV_CALL_NONE;
 }
 
-static int call_once(enum luv_call number, const uintptr_t argument[3])
+static int call_once(enum luv_call number, uintptr_t a, uintptr_t b, uintptr_t c)
 {
-	uintptr_t rax = number;
-
-	switch (instruction()) {
-	case CALL_VMMCALL:
-		__asm__ volatile("vmmcall"
-				 : "+a"(rax)
-				 : "D"(argument[0]), "S"(argument[1]), "d"(argument[2])
-				 : "memory");
-		return (int)rax;
-	case CALL_VMCALL:
-		__asm__ volatile("vmcall"
-				 : "+a"(rax)
-				 : "D"(argument[0]), "S"(argument[1]), "d"(argument[2])
-				 : "memory");
-		return (int)rax;
-	default:
-		return LUV_ERR_NOSYS;
-	}
+	return instruction() == LUV_CALL_NONE ? LUV_ERR_NOSYS : luv_call_quick(number, a, b, c);
 }
 
 /*
@@ -105,7 +85,7 @@ int luv_call_with(enum luv_call number, const uintptr_t argument[3], struct luv_
 	unsigned touches = 0;
 
 	for (;;) {
-		int result = call_once(number, argument);
+		int result = call_once(number, argument[0], argument[1], argument[2]);
 
 		if (result == LUV_ERR_AGAIN)
 			continue; /* it got further: the number of times is bounded by the work
@@ -120,11 +100,10 @@ int luv_call_with(enum luv_call number, const uintptr_t argument[3], struct luv_
 
 int luv_call_plain(enum luv_call number, uintptr_t a, uintptr_t b, uintptr_t c)
 {
-	const uintptr_t argument[3] = {a, b, c};
-	int result = LUV_ERR_AGAIN;
+	int result = luv_call_quick(number, a, b, c);
 
 	while (result == LUV_ERR_AGAIN)
-		result = call_once(number, argument);
+		result = call_once(number, a, b, c);
 	return result;
 }
 

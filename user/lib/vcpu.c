@@ -17,13 +17,15 @@ int luv_vcpu_create(int vm, const struct luv_vcpu_create *create)
 			     (struct luv_span){&copy, sizeof(copy)}, nothing);
 }
 
-static __attribute__((noinline)) int touch_and_run(int vm, unsigned index, struct luv_vcpu_page *page)
+/* What is seldom: the call must be made again, or memory be touched first. */
+static __attribute__((noinline)) int run_on(int vm, unsigned index, struct luv_vcpu_page *page, int result)
 {
 	uint64_t last = 0;
 	unsigned touches = 0;
-	int result;
 
-	do {
+	if (result == LUV_ERR_AGAIN)
+		result = luv_call_plain(LUV_CALL_VCPU_RUN, (uintptr_t)vm, index, 0);
+	while (result >= 0 && page->exit.reason == LUV_RUN_FAULT_IN) {
 		uint64_t address = page->exit.fault_in.address;
 
 		touches = address / LUV_PAGE_SIZE == last / LUV_PAGE_SIZE ? touches + 1 : 0;
@@ -32,17 +34,17 @@ static __attribute__((noinline)) int touch_and_run(int vm, unsigned index, struc
 		last = address;
 		luv_touch((uintptr_t)address, page->exit.fault_in.write != 0);
 		result = luv_call_plain(LUV_CALL_VCPU_RUN, (uintptr_t)vm, index, 0);
-	} while (result >= 0 && page->exit.reason == LUV_RUN_FAULT_IN);
+	}
 	return result;
 }
 
 int luv_vcpu_run(int vm, unsigned index, struct luv_vcpu_page *page)
 {
-	int result = luv_call_plain(LUV_CALL_VCPU_RUN, (uintptr_t)vm, index, 0);
+	int result = luv_call_quick(LUV_CALL_VCPU_RUN, (uintptr_t)vm, index, 0);
 
-	if (result < 0 || page->exit.reason != LUV_RUN_FAULT_IN)
+	if (result >= 0 && page->exit.reason != LUV_RUN_FAULT_IN)
 		return result;
-	return touch_and_run(vm, index, page);
+	return run_on(vm, index, page, result);
 }
 
 int luv_vcpu_sync(int vm, unsigned index)

@@ -21,7 +21,8 @@ static struct vm vm;
 static struct kvm_coalesced_mmio_ring *ring;
 static uint32_t signals, last_gsi, inside;
 static bool last_resample, resampling;
-static unsigned nudges;
+static unsigned nudges, stops, resumes;
+static int open_at_stop;
 
 const struct real *real(void)
 {
@@ -84,6 +85,20 @@ void vcpu_nudge(struct vcpu *vcpu)
 	__atomic_fetch_add(&nudges, 1, __ATOMIC_RELEASE);
 }
 
+/* Vcpus are waited for when a bus has changed, and only then descriptors closed. */
+void vm_stop(struct vm *of)
+{
+	assert_ptr_equal(of, &vm);
+	stops++;
+	open_at_stop = open_descriptors_now();
+}
+
+void vm_resume(struct vm *of)
+{
+	assert_ptr_equal(of, &vm);
+	resumes++;
+}
+
 static void expect_count(uint32_t *counter, uint32_t count)
 {
 	for (unsigned i = 0; i < WAIT_MS && __atomic_load_n(counter, __ATOMIC_ACQUIRE) != count;
@@ -98,7 +113,7 @@ static int setup(void **state)
 	memset(&vm, 0, sizeof(vm));
 	vm.mode = IRQCHIP_FULL;
 	vm.tsc_khz = 1000000;
-	signals = nudges = 0;
+	signals = nudges = stops = resumes = 0;
 	resampling = false;
 	open_before = open_descriptors_now();
 	ring = calloc(1, 4096);
@@ -149,24 +164,24 @@ static void test_irqfd(void **state)
 
 	(void)state;
 	assert_int_equal(irqfd_do(fd, 24, 0, 0), 0);
-	signal_eventfd(fd);
+	eventfd_signal(fd);
 	expect_count(&signals, 1);
 	assert_int_equal(last_gsi, 24);
 	assert_false(last_resample);
 	/* It is the eventfd that counts, not the descriptor. */
 	assert_int_equal(irqfd_do(copy, 25, 0, 0), -EBUSY);
 	close(fd);
-	signal_eventfd(copy);
+	eventfd_signal(copy);
 	expect_count(&signals, 2);
 	assert_int_equal(irqfd_do(copy, 25, KVM_IRQFD_FLAG_DEASSIGN, 0), 0); /* there is none */
-	signal_eventfd(copy);
+	eventfd_signal(copy);
 	expect_count(&signals, 3);
 	assert_int_equal(irqfd_do(copy, 24, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
-	signal_eventfd(copy);
+	eventfd_signal(copy);
 	assert_int_equal(taken(copy), 1); /* nobody else took it */
 	assert_int_equal(signals, 3);
 	/* What was signalled before is not lost. */
-	signal_eventfd(copy);
+	eventfd_signal(copy);
 	assert_int_equal(irqfd_do(copy, 25, 0, 0), 0);
 	expect_count(&signals, 4);
 	assert_int_equal(last_gsi, 25);
@@ -203,7 +218,7 @@ static void test_resample(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		assert_int_equal(irqfd_do(fds[i], 10, KVM_IRQFD_FLAG_RESAMPLE, resample[i]), 0);
 	assert_true(resampling);
-	signal_eventfd(fds[0]);
+	eventfd_signal(fds[0]);
 	expect_count(&signals, 1);
 	assert_true(last_resample);
 	assert_int_equal(taken(resample[0]), 1);
@@ -230,7 +245,7 @@ static void *signal_all_the_time(void *argument)
 	struct storm *storm = argument;
 
 	while (!__atomic_load_n(&storm->end, __ATOMIC_ACQUIRE)) {
-		signal_eventfd(storm->fd);
+		eventfd_signal(storm->fd);
 		sched_yield();
 	}
 	return NULL;
@@ -336,6 +351,37 @@ static void test_ioeventfd_errors(void **state)
 	close(other);
 	close(pipes[0]);
 	close(pipes[1]);
+}
+
+/* vCPUs may have the old table until they were stopped once; the descriptor that goes is open until then. */
+static void test_ioeventfd_waits(void **state)
+{
+	int fd = new_eventfd(), before;
+
+	(void)state;
+	assert_int_equal(vm.events, 0);
+	assert_null(ioeventfds_of(&vm, BUS_MMIO));
+	assert_int_equal(io_do(fd, 0x1000, 4, 0, 0), 0);
+	assert_int_equal(io_do(fd, 0x1000, 1, PIO, 0), 0);
+	assert_int_equal(vm.events, 2);
+	assert_int_equal(stops, 0); /* there were no tables */
+	assert_int_equal(io_do(fd, 0x2000, 4, 0, 0), 0);
+	assert_int_equal(stops, 1);
+	before = open_descriptors_now();
+	assert_int_equal(io_do(fd, 0x1000, 4, GONE, 0), 0);
+	assert_int_equal(stops, 2);
+	assert_int_equal(open_at_stop, before);
+	assert_int_equal(open_descriptors_now(), before - 1);
+	assert_int_equal(io_do(fd, 0x2000, 4, GONE, 0), 0);
+	assert_int_equal(stops, 3);
+	assert_int_equal(open_at_stop, before - 1);
+	assert_int_equal(resumes, 3);
+	assert_null(ioeventfds_of(&vm, BUS_MMIO));
+	assert_non_null(ioeventfds_of(&vm, BUS_PIO));
+	assert_int_equal(vm.events, 1);
+	assert_int_equal(io_do(fd, 0x2000, 4, GONE, 0), -ENOENT);
+	assert_int_equal(stops, 3);
+	close(fd);
 }
 
 /* In whatever order they come and go, each is found, and none that is gone. */
@@ -520,6 +566,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_irqfd),		TEST(test_irqfd_errors), TEST(test_resample),
 	    TEST(test_irqfd_race),	TEST(test_ioeventfd),	 TEST(test_ioeventfd_errors),
+	    TEST(test_ioeventfd_waits),
 	    TEST(test_many_ioeventfds), TEST(test_coalesced),	 TEST(test_coalesced_ring),
 	    TEST(test_timers),		TEST(test_apic_timers),	 TEST(test_noted_deadlines),
 	};
