@@ -51,7 +51,7 @@ LDS     := hv/boot/luvalley.lds
 HV_COLD := $(wildcard hv/boot/*.c hv/boot/uefi/*.c) hv/lib/printf.c hv/lib/string.c $(addprefix hv/cpu/,acpi.c console.c crash.c desc.c log.c smp.c symbols.c) \
 	$(addprefix hv/dom0/,acpi_luvy.c apic.c bzimage.c chain.c firmware.c launch.c linux.c memory.c microcode.c msr.c mtrr.c port.c sleep.c) \
 	$(addprefix hv/hypercall/,inspect.c lapic.c machine.c session.c) \
-	$(addprefix hv/mem/,host.c memmap.c mtrr.c page.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
+	$(addprefix hv/mem/,host.c memmap.c mtrr.c page.c ram.c) $(addprefix hv/vmx/,capability.c check.c instructions.c msr_bitmap.c) \
 	hv/vm/vm.c hv/vm/valid.c hv/vm/icr.c hv/vm/vcpu.c hv/svm/msrpm.c hv/cpu/apic.c hv/cpu/random.c hv/exit/insn.c hv/exit/mov.c
 $(HV_COLD:%=$(B)/%.o): HV_CFLAGS += -Os
 

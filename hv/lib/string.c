@@ -23,7 +23,7 @@ void *memset(void *to, int byte, size_t n)
 
 	/* By words: not every CPU is fast with bytes. */
 	__asm__ volatile("rep stosq; mov %2, %1; rep stosb"
-			 : "+D"(at), "+c"(count) : "r"(n % sizeof(word)), "a"(word) : "memory");
+			 : "+&D"(at), "+&c"(count) : "r"(n % sizeof(word)), "a"(word) : "memory");
 	return to;
 }
 
