@@ -174,8 +174,8 @@ struct vcpu {
 	struct guest *guest;		  /* immutable; NULL for dom0 */
 	u64 exits[LUV_EXIT_COUNT];
 	void *vendor;			  /* the vendor's page(s) */
-	struct code_page code[CODE_PAGES]; /* by the address's low bits (exit/access.c) */
 	u64 dr[4], dr6; /* what neither vendor's entry and exit switch, and VT-x' DR6; while they are not live */
+	struct code_page code[CODE_PAGES] ALIGNED(64); /* by the address's low bits (exit/access.c) */
 };
 _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "a struct vcpu is one page");
 ASSERT_OFFSET(struct vcpu, gpr, 0);
