@@ -635,7 +635,9 @@ int exit_handle(struct vcpu *vcpu)
 			return io_to_client(vcpu);
 		break;
 	case LUV_RUN_HLT:
-		return to_client(vcpu, KVM_EXIT_HLT);
+		if (vcpu->vm->mode == IRQCHIP_NONE)
+			return to_client(vcpu, KVM_EXIT_HLT);
+		break;
 	default:
 		break;
 	}
