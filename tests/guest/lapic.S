@@ -14,7 +14,6 @@
 	outb	%al, $0x10
 .endm
 
-#define NEAR		8
 #define TSC_DEADLINE	0x6e0
 #define X2APIC_TPR	0x808
 #define X2APIC_EOI	0x80b
@@ -86,7 +85,7 @@ payload_lapic_end:
 	jb	1b
 .endm
 
-	/* Deadlines that are near, and one that is more than 2^32 ticks away. */
+	/* Deadlines that are near and masked, and one that is more than 2^32 ticks away. */
 	.global payload_far, payload_far_end
 payload_far:
 	movl	$0x1b, %ecx
@@ -94,9 +93,9 @@ payload_far:
 	orl	$0xc00, %eax
 	wrmsr
 	write_msr X2APIC_SVR, 0x1ff
-	write_msr X2APIC_TIMER, 0x40041
+	write_msr X2APIC_TIMER, 0x50041
 	sti
-	movl	$NEAR, %ebp
+	movl	$8, %ebp
 2:
 	rdtsc
 	addl	$200000, %eax
@@ -104,10 +103,10 @@ payload_far:
 	movl	$TSC_DEADLINE, %ecx
 	wrmsr
 	spin 400000
-	write_msr X2APIC_EOI, 0
 	decl	%ebp
 	jnz	2b
 	say 0
+	write_msr X2APIC_TIMER, 0x40041
 	rdtsc
 	addl	$3000, %eax
 	adcl	$1, %edx
