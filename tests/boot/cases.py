@@ -118,7 +118,7 @@ def write_removable_disk(build, folder):
     subprocess.run(["grub-editenv", note, "create"], check=True)
     subprocess.run(["grub-mkimage", "-O", "x86_64-efi", "-p", "/boot/grub", "-c", start, "-o", grub, *GRUB_MODULES],
                    check=True)
-    write_uefi_disk(build, folder, grub, "", "luvalley")
+    write_uefi_disk(build, folder, grub, "nonsense=1\n", "luvalley")
     subprocess.run(["mcopy", "-i", f"{folder / 'disk.img'}@@{ESP_START}", menu, note, "::"], check=True)
 
 
@@ -201,7 +201,7 @@ CASES = [
                        checks.cpu_replugged, checks.bad_calls])],
          prepare=write_own_boot_disk, at_end=END, seconds=400),
     Case("UEFI finds GRUB by itself, twice", {"firmware": "uefi", "smp": "1", "disk": "{folder}/disk.img"},
-         [Boot([checks.cpus_held, checks.boot_log(FIRMWARE)])],
+         [Boot([checks.cpus_held, checks.boot_log(FIRMWARE), checks.unknown_option])],
          prepare=write_removable_disk, at_end=END, seconds=120),
     Case("UEFI with SMM, q35, virtio, 2 CPUs, apic=direct",
          {"firmware": "uefi-smm", "machine": "q35", "smp": "2", "luvalley_options": "apic=direct"},

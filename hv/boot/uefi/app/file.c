@@ -53,6 +53,9 @@ void own_path(const struct efi_loaded_image *image, char *path, size_t size)
 		const u8 *bytes = (const u8 *)node;
 		size_t length = node->length[0] | (size_t)node->length[1] << 8;
 
+		/* GRUB's are one node for the folder, one for the file (UEFI 10.3.5.4). */
+		if (used && used < size - 1 && path[used - 1] != '\\' && bytes[sizeof(*node)] != '\\')
+			path[used++] = '\\';
 		for (size_t i = sizeof(*node); i + 1 < length && used < size - 1; i += 2) {
 			if (bytes[i] || bytes[i + 1])
 				path[used++] = (char)(bytes[i + 1] ? '?' : bytes[i]);
