@@ -343,8 +343,9 @@ static bool waits_for_startup(struct cpu *cpu)
 	spin_lock(&trap_lock);
 	waits = cpu->index != BOOT_CPU && (reached || dom0_apic_mode());
 	if (waits) {
-		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
+		/* In this order: await_init. */
 		__atomic_store_n(&cpu->init_sent, false, __ATOMIC_RELEASE);
+		__atomic_store_n(&cpu->state, CPU_WAITING, __ATOMIC_RELEASE);
 	}
 	spin_unlock(&trap_lock);
 	return waits;

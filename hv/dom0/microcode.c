@@ -31,7 +31,7 @@ bool microcode_load_amd(struct vcpu *vcpu, u32 msr, u64 address)
 	u64 size = AMD_SIZE;
 
 	/* A kernel that maps its memory as it goes may not have what lies behind the update. The CPU checks a signature. */
-	while (size > PAGE_SIZE && !dom0_linear(vcpu, gva(address), size))
+	while (size > PAGE_SIZE && !dom0_linear(vcpu, gva(address + size - 1), 1))
 		size -= PAGE_SIZE;
 	return load(vcpu, msr, address, size);
 }

@@ -38,10 +38,11 @@ void guest_exit_exception(struct vcpu *vcpu, u8 vector, bool has_error, u32 erro
 
 void guest_step_done(struct vcpu *vcpu)
 {
-	if (vcpu->guest->leave == LEAVE_NOT)
-		guest_exit_exception(vcpu, VECTOR_DB, false, 0);
-	else
-		vcpu->guest->step_owed = true;
+	vcpu->guest->step_owed = vcpu->guest->leave != LEAVE_NOT;
+	if (vcpu->guest->step_owed)
+		return;
+	guest_exit_exception(vcpu, VECTOR_DB, false, 0);
+	vcpu->guest->page->exit.exception.dr6 |= DR6_BS;
 }
 
 void guest_raise(struct vcpu *vcpu, u8 vector, bool has_error, u32 error)
@@ -65,14 +66,13 @@ static void exception_exit(struct vcpu *vcpu)
 		vcpu_raise(vcpu->cpu->vcpu, VECTOR_MC, false, 0);
 		return;
 	}
-	/* The client's: the guest's DR6 knows nothing of it. */
-	if (step) {
-		vcpu_need(vcpu, VCPU_CONTROL);
-		vcpu->control.dr6 &= ~DR6_BS;
-		vcpu->dirty |= VCPU_CONTROL;
-	}
 	if (step || vcpu->guest->debug_exceptions & BIT(vector)) {
 		guest_exit_exception(vcpu, vector, has_error, error);
+		/* The client has been told: the guest's DR6 knows nothing of its steps. */
+		if (step) {
+			vcpu->control.dr6 &= ~DR6_BS;
+			vcpu->dirty |= VCPU_CONTROL;
+		}
 		return;
 	}
 	if (vector == VECTOR_AC && world_allow_split_locks(vcpu->cpu))

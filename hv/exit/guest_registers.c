@@ -165,15 +165,6 @@ static enum answer write_spec_ctrl(struct guest *guest, u64 value)
 	return ANSWERED;
 }
 
-static COLD void set_tsc(struct guest *guest, u64 value)
-{
-	u64 host = rdtsc();
-
-	lapic_tsc_stepped(&guest->lapic, host + guest->tsc_offset, value);
-	guest->tsc_offset = value - host;
-	guest->told_deadline = 0; /* it comes at another time now */
-}
-
 static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)
 {
 	struct guest *guest = vcpu->guest;
@@ -181,7 +172,7 @@ static enum answer write_msr(struct vcpu *vcpu, u32 msr, u64 value)
 	switch (msr) {
 	case MSR_TSC:
 		vcpu_need(vcpu, VCPU_MSRS);
-		set_tsc(guest, value);
+		state_set_tsc_offset(guest, value - rdtsc());
 		vcpu->dirty |= VCPU_MSRS;
 		return ANSWERED;
 	case MSR_EFER:

@@ -94,6 +94,17 @@ static void take_debug(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 	vcpu->dirty |= VCPU_CONTROL;
 }
 
+void state_set_tsc_offset(struct guest *guest, u64 offset)
+{
+	u64 host = rdtsc();
+
+	if (offset == guest->tsc_offset)
+		return;
+	lapic_tsc_stepped(&guest->lapic, host + guest->tsc_offset, host + offset);
+	guest->tsc_offset = offset;
+	guest->told_deadline = 0; /* it comes at another time now */
+}
+
 static void take_msrs(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 {
 	const u64 *msr = page->msr;
@@ -102,7 +113,7 @@ static void take_msrs(struct vcpu *vcpu, const struct luv_vcpu_page *page)
 	vcpu->msrs.syscall[LUV_MSR_SFMASK] = (u32)vcpu->msrs.syscall[LUV_MSR_SFMASK];
 	vcpu->msrs.sysenter_cs = (u32)vcpu->msrs.sysenter_cs;
 	vcpu->guest->tsc_aux = (u32)read_once(&msr[LUV_MSR_TSC_AUX]);
-	vcpu->guest->tsc_offset = read_once(&msr[LUV_MSR_TSC_OFFSET]);
+	state_set_tsc_offset(vcpu->guest, read_once(&msr[LUV_MSR_TSC_OFFSET]));
 	vcpu->guest->apic_base = read_once(&msr[LUV_MSR_APIC_BASE]);
 	lapic_set_base(&vcpu->guest->lapic, vcpu->guest->apic_base);
 	vcpu->valid |= VCPU_MSRS;

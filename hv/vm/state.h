@@ -8,6 +8,9 @@
 
 #include "vm/vcpu.h"
 
+/* A guest's TSC is another from now on. Its APIC's timer counts on as it was, but for a TSC deadline. */
+void state_set_tsc_offset(struct guest *guest, u64 offset);
+
 /* Takes over the groups (LUV_GROUP_) from the page. */
 void state_take(struct vcpu *vcpu, u64 groups);
 

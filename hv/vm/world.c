@@ -226,6 +226,7 @@ static void fpu_forget_pointers(void)
 static COLD bool fx_switch(void *from, const void *to)
 {
 	__asm__ volatile("fxsave64 (%0)" : : "r"(from) : "memory");
+	fpu_forget_pointers();
 	__asm__ goto("1: fxrstor64 (%0)\n\t"
 		     ".pushsection .fixup, \"a\"\n\t"
 		     ".quad 1b, %l[fault]\n\t"
@@ -345,7 +346,7 @@ COLD bool world_allow_split_locks(struct cpu *cpu)
 {
 	u64 now = 0;
 
-	if (!is_intel() || !rdmsr_safe(MSR_TEST_CTRL, &now) || !(now & TEST_CTRL_SPLIT_LOCK))
+	if (!is_intel() || !has.more || !rdmsr_safe(MSR_TEST_CTRL, &now) || !(now & TEST_CTRL_SPLIT_LOCK))
 		return false;
 	cpu->dom0_msrs.test_ctrl = now;
 	wrmsr(MSR_TEST_CTRL, now & ~TEST_CTRL_SPLIT_LOCK);
@@ -409,6 +410,7 @@ COLD void world_abandon(struct vcpu *dom0, struct vcpu *guest)
 	msrs_leave(&cpu->dom0_msrs, ~cpu->dom0_msrs.spec_ctrl, ~cpu->dom0_msrs.tsc_aux);
 	/* INIT has cleared them, as it should dom0's (APM 2 table 14-1). */
 	guest->debug_live = false;
+	guest->debug_armed = true; /* what its DR7 says is not known here */
 	guest->dirty |= VCPU_INTERCEPTS;
 	dom0->debug_live = true;
 	if (has.xsave)

@@ -148,7 +148,8 @@ static const char *choose_controls(struct vmx_capability *has, u64 basic)
 		    !apply(r, capability[r->word], r->guest, word_of(&has->guest, r->word)))
 			return r->missing;
 	}
-	has->timer = capability[PIN] >> 32 & PIN_TIMER && !miscounts(cpuid(1, 0).eax);
+	has->timer = capability[PIN] >> 32 & PIN_TIMER;
+	has->timer_counts = has->timer && !miscounts(cpuid(1, 0).eax);
 	has->timer_rate = rdmsr(MSR_VMX_MISC) & 31;
 	return NULL;
 }

@@ -19,6 +19,7 @@ struct vmx_capability {
 	bool ept_dirty;	   /* EPT entries have accessed and dirty bits */
 	bool ept_1g;
 	bool timer;	   /* the preemption timer */
+	bool timer_counts; /* and it keeps to its rate */
 	u8 timer_rate;	   /* it counts changes of this bit of the TSC */
 	bool io_info;	   /* INS and OUTS exits describe the operand */
 };

@@ -62,7 +62,7 @@ COLD bool vmx_guest_create(struct vcpu *vcpu)
 
 	if (!x)
 		return false;
-	vcpu->guest->timed = vmx_has.timer;
+	vcpu->guest->timed = vmx_has.timer_counts;
 	x->cr0_mask = CR0_NE | CR0_CD | CR0_NW;
 	vmcs_write(CR0_MASK, x->cr0_mask);
 	x->secondary = 0; /* the bitmap is written with it */

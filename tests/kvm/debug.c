@@ -92,8 +92,12 @@ static void expect_step(uint64_t pc)
 
 static void test_steps(int argument)
 {
+	/* Of a breakpoint that the guest has met before. */
+	const struct kvm_debugregs before = {.dr6 = 0xffff0ff0 | DR6_B0, .dr7 = 0x400};
+
 	(void)argument;
 	start(&steps, LONG);
+	MUST(ioctl(vm.vcpu[0].fd, KVM_SET_DEBUGREGS, &before));
 	debug(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP, 0, 0);
 	expect_step(CODE + 1);
 	expect_step(CODE + 3);

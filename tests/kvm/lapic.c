@@ -35,6 +35,8 @@ GUEST(priority, 64,
 GUEST(one_shot, 64,
       TIMER "movl $0x52, 0x320(%r15); movl $20000, 0x380(%r15); sti; 1: hlt; out %al, $0x10\n"
 	    "mov 0x390(%r15), %eax; out %eax, $0x10; hlt");
+GUEST(counts, 64,
+      TIMER "movl $0x52, 0x320(%r15); movl $2000000, 0x380(%r15); out %al, $0x10; sti; 1: hlt; jmp 1b");
 GUEST(periodic, 64,
       TIMER "movl $0x20053, 0x320(%r15); movl $100000, 0x380(%r15); sti; 1: hlt; jmp 1b");
 GUEST(periodic_spin, 64,
@@ -191,6 +193,17 @@ static void test_one_shot(int argument)
 	EXPECT(vm_out(&vm, 0, PORT), 0); /* the count stays at 0 */
 }
 
+/* A count goes on as it was. By as much as the TSC goes back it would come late. */
+static void test_tsc_set(int argument)
+{
+	(void)argument;
+	start(&counts);
+	EXPECT(msr_write(vm.vcpu[0].fd, 0x10, 1ull << 42), 0);
+	vm_out(&vm, 0, PORT);
+	EXPECT(msr_write(vm.vcpu[0].fd, 0x10, 1ull << 41), 0);
+	vm_out(&vm, 0, PORT_APIC);
+}
+
 static void test_periodic(int spins)
 {
 	start(spins ? &periodic_spin : &periodic);
@@ -336,6 +349,7 @@ const struct test lapic_tests[] = {
     TEST("lapic: priorities and CR8", test_priority),
     TEST("lapic: what is pending travels with the state", test_pending_state),
     TEST("lapic: the timer, once", test_one_shot),
+    TEST("lapic: the client sets the TSC while the timer counts", test_tsc_set),
     TEST_OF("lapic: the timer, again and again", test_periodic, 0),
     TEST_OF("lapic: the timer interrupts a guest that runs", test_periodic, 1),
     TEST("lapic: the timer with a TSC deadline", test_deadline),

@@ -14,7 +14,6 @@
 
 #define DR6_FIXED 0xffff0ff0ull /* SDM 3B 17.2.3: bits that read as 1, RTM among them */
 #define DR6_STEP  (1ull << 14)
-#define DR6_HITS  0xfull
 #define DR7_FIXED 0x400ull
 
 #define INJECT	  (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
@@ -111,9 +110,6 @@ int debug_exit(struct vcpu *vcpu)
 		return syscall_exit(vcpu);
 	if (exit->exception.vector != VECTOR_DB)
 		return give(vcpu, VECTOR_BP, 0);
-	/* The step's trap is the hypervisor's, which leaves the guest's DR6 alone. */
-	if (vcpu->debug.control & KVM_GUESTDBG_SINGLESTEP && !(dr6 & DR6_HITS))
-		dr6 |= DR6_STEP;
 	return give(vcpu, VECTOR_DB, dr6);
 }
 

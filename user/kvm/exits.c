@@ -383,14 +383,15 @@ static int io_exit(struct vcpu *vcpu)
 static bool in_no_slot(struct vcpu *vcpu, uint64_t gpa)
 {
 	uint64_t stops = __atomic_load_n(&vcpu->vm->stops, __ATOMIC_ACQUIRE);
-	bool found;
+	bool found, stopped;
 
 	if (vcpu->no_slot_stops == stops && vcpu->no_slot == gpa / LUV_PAGE_SIZE)
 		return true;
 	memory_lock(vcpu->vm);
 	found = memory_has(vcpu->vm, gpa, false);
+	stopped = __atomic_load_n(&vcpu->vm->stopped, __ATOMIC_SEQ_CST);
 	memory_unlock(vcpu->vm);
-	if (found || __atomic_load_n(&vcpu->vm->stopped, __ATOMIC_SEQ_CST))
+	if (found || stopped)
 		return false;
 	vcpu->no_slot = gpa / LUV_PAGE_SIZE;
 	vcpu->no_slot_stops = stops;

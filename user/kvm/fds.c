@@ -117,14 +117,6 @@ static void object_lock(struct object *object)
 	}
 }
 
-static bool take_both(struct object *object)
-{
-	if (!take_reference(object))
-		return false;
-	object_lock(object);
-	return true;
-}
-
 void object_leave_slowly(struct object *object)
 {
 	uint32_t is = __atomic_load_n(&object->state, __ATOMIC_RELAXED), next;
@@ -152,10 +144,7 @@ bool fds_known(int descriptor)
 	return in_table(descriptor) && __atomic_load_n(&fds_table[descriptor], __ATOMIC_RELAXED);
 }
 
-typedef bool take_object(struct object *object);
-typedef void give_object(struct object *object);
-
-static inline struct object *look_up(int descriptor, take_object *take, give_object *give)
+struct object *fds_get(int descriptor)
 {
 	struct object *object;
 
@@ -163,23 +152,23 @@ static inline struct object *look_up(int descriptor, take_object *take, give_obj
 		return NULL;
 	for (;;) {
 		object = __atomic_load_n(&fds_table[descriptor], __ATOMIC_ACQUIRE);
-		if (!object || !take(object))
+		if (!object || !take_reference(object))
 			return NULL;
 		/* The memory may be another object's by now. */
 		if (__atomic_load_n(&fds_table[descriptor], __ATOMIC_ACQUIRE) == object)
 			return object;
-		give(object);
+		object_put(object);
 	}
 }
 
-struct object *fds_get(int descriptor)
-{
-	return look_up(descriptor, take_reference, object_put);
-}
-
+/* Which object it is is settled before the lock is waited for, as Linux does it. */
 struct object *fds_enter_slowly(int descriptor)
 {
-	return look_up(descriptor, take_both, object_leave_slowly);
+	struct object *object = fds_get(descriptor);
+
+	if (object)
+		object_lock(object);
+	return object;
 }
 
 static int placeholder(const char *name)

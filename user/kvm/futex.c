@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,8 +49,14 @@ int barrier_prepare(void)
 
 void barrier_everywhere(void)
 {
+	static const char refused[] = "luvalley: membarrier(2) is refused: guests cannot be stopped\n";
 	int error = errno;
 
-	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	while (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) < 0) {
+		if (errno == ENOMEM) /* for a moment */
+			continue;
+		(void)!write(STDERR_FILENO, refused, sizeof(refused) - 1);
+		abort();
+	}
 	errno = error;
 }

@@ -151,8 +151,9 @@ void vm_stop(struct vm *vm)
 {
 	bool any = false;
 
-	__atomic_fetch_add(&vm->stops, 1, __ATOMIC_SEQ_CST);
+	/* In this order: who sees the new `stops` sees `stopped` (in_no_slot). */
 	__atomic_fetch_add(&vm->stopped, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&vm->stops, 1, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < LUV_VCPUS_MAX; i++) {
 		struct vcpu *vcpu = vm_vcpu(vm, i);
 
