@@ -464,7 +464,8 @@ static void spin_touch(const struct machine *machine)
 	puts("@spinning");
 	for (;;) {
 		add_slot(machine, 1, GUEST_FRESH, memory, FRESH_2M);
-		run_program(machine, FRESH_2M / step / FRESH_PAGES, GUEST_FRESH, FRESH_PAGES * step);
+		run_program(machine, FRESH_2M / step / FRESH_PAGES, GUEST_FRESH,
+			    FRESH_PAGES * step);
 		add_slot(machine, 1, GUEST_FRESH, memory, 0);
 	}
 }

@@ -217,7 +217,8 @@ static unsigned open_files(void)
 	return files;
 }
 
-/* Its last descriptor goes while one ioctl is at work and others wait; whoever is last ends the VM. */
+/* Its last descriptor goes while one ioctl is at work and others wait; whoever is last ends the
+ * VM. */
 static void test_close_under_way(int argument)
 {
 	const struct sigaction action = {.sa_handler = nothing};
@@ -258,12 +259,15 @@ static void test_close_under_way(int argument)
 static void set_and_get(struct vm *which)
 {
 	for (uint64_t i = 1; i <= REGISTER_ROUNDS; i++) {
-		struct kvm_regs regs = {.rax = i, .rsi = i, .r8 = i, .r15 = i, .rip = i, .rflags = 2};
+		struct kvm_regs regs = {
+		    .rax = i, .rsi = i, .r8 = i, .r15 = i, .rip = i, .rflags = 2};
 
 		EXPECT(failure(ioctl(which->vcpu[0].fd, KVM_SET_REGS, &regs)), 0);
 		EXPECT(failure(ioctl(which->vcpu[0].fd, KVM_GET_REGS, &regs)), 0);
-		CHECK(regs.rax == regs.rsi && regs.rax == regs.r8 && regs.rax == regs.r15 && regs.rax == regs.rip,
-		      "registers of two calls: %" PRIx64 " %" PRIx64, (uint64_t)regs.rax, (uint64_t)regs.r15);
+		CHECK(regs.rax == regs.rsi && regs.rax == regs.r8 && regs.rax == regs.r15 &&
+			  regs.rax == regs.rip,
+		      "registers of two calls: %" PRIx64 " %" PRIx64, (uint64_t)regs.rax,
+		      (uint64_t)regs.r15);
 	}
 	running--;
 }

@@ -35,8 +35,10 @@ GUEST(priority, 64,
 GUEST(one_shot, 64,
       TIMER "movl $0x52, 0x320(%r15); movl $20000, 0x380(%r15); sti; 1: hlt; out %al, $0x10\n"
 	    "mov 0x390(%r15), %eax; out %eax, $0x10; hlt");
-GUEST(counts, 64,
-      TIMER "movl $0x52, 0x320(%r15); movl $2000000, 0x380(%r15); out %al, $0x10; sti; 1: hlt; jmp 1b");
+GUEST(
+    counts, 64,
+    TIMER
+    "movl $0x52, 0x320(%r15); movl $2000000, 0x380(%r15); out %al, $0x10; sti; 1: hlt; jmp 1b");
 GUEST(periodic, 64,
       TIMER "movl $0x20053, 0x320(%r15); movl $100000, 0x380(%r15); sti; 1: hlt; jmp 1b");
 GUEST(periodic_spin, 64,

@@ -49,15 +49,17 @@ struct ioeventfds {
  * irqfd_lock is held while the irqchip's is taken, not the other way round; nobody waits for
  * the library's thread with it. bus_lock is innermost.
  *
- * A bus is read by two kinds of readers. Those within RUN (exit_is_event) take no lock: they have in_run set from
- * before they load the pointer until after the last write to a descriptor of that table. The others hold bus_lock. So
- * whoever has put another table there holds bus_lock meanwhile, and then lets vm_stop wait until each vCPU was outside of RUN
- * once: behind both nobody has the old table, and only then are the descriptor that it alone names closed, and its
- * memory freed. Without the wait a vCPU might write to a number that is another file's by then.
+ * A bus is read by two kinds of readers. Those within RUN (exit_is_event) take no lock: they
+ * have in_run set from before they load the pointer until after the last write to a descriptor
+ * of that table. The others hold bus_lock. So whoever has put another table there holds
+ * bus_lock meanwhile, and then lets vm_stop wait until each vCPU was outside of RUN once:
+ * behind both nobody has the old table, and only then are the descriptor that it alone names
+ * closed, and its memory freed. Without the wait a vCPU might write to a number that is another
+ * file's by then.
  */
 struct eventfds {
 	const struct ioeventfds *bus[BUSES]; /* a: NULL: none */
-	pthread_mutex_t change_lock;	     /* one changes the buses at a time; outside of vm_stop */
+	pthread_mutex_t change_lock; /* one changes the buses at a time; outside of vm_stop */
 	pthread_rwlock_t bus_lock;
 	pthread_mutex_t irqfd_lock;
 	struct irqfd *irqfd;
@@ -313,10 +315,12 @@ static bool fits(const struct ioeventfd *at, unsigned size, uint64_t value)
 {
 	return !at->length ||
 	       (at->length == size &&
-		(!at->matches || at->datamatch == (size < 8 ? value & ((1ull << size * 8) - 1) : value)));
+		(!at->matches ||
+		 at->datamatch == (size < 8 ? value & ((1ull << size * 8) - 1) : value)));
 }
 
-int ioeventfd_find(const struct ioeventfds *bus, uint64_t address, unsigned size, uint64_t value)
+int ioeventfd_find(const struct ioeventfds *bus, uint64_t address, unsigned size,
+		   uint64_t value)
 {
 	const struct ioeventfd *end = &bus->at[bus->count];
 
@@ -358,7 +362,8 @@ static void publish(struct vm *vm, enum ioeventfd_bus which, struct ioeventfds *
 	pthread_rwlock_wrlock(&e->bus_lock);
 	__atomic_store_n(&e->bus[which], new, __ATOMIC_RELEASE);
 	pthread_rwlock_unlock(&e->bus_lock);
-	__atomic_fetch_add(&vm->events, (new ? new->count : 0) - (old ? old->count : 0), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&vm->events, (new ? new->count : 0) - (old ? old->count : 0),
+			   __ATOMIC_RELAXED);
 	if (!old)
 		return;
 	vm_stop(vm);
@@ -387,14 +392,16 @@ static int add_ioeventfd(struct vm *vm, enum ioeventfd_bus which, const struct i
 	return 0;
 }
 
-static int remove_ioeventfd(struct vm *vm, enum ioeventfd_bus which, const struct ioeventfd *removed)
+static int remove_ioeventfd(struct vm *vm, enum ioeventfd_bus which,
+			    const struct ioeventfd *removed)
 {
 	const struct ioeventfds *old = vm->eventfds->bus[which];
 	unsigned count = old ? old->count : 0;
 	struct ioeventfds *new;
 	int fd;
 
-	for (unsigned i = lower_bound(old, removed->address); i < count && old->at[i].address == removed->address; i++) {
+	for (unsigned i = lower_bound(old, removed->address);
+	     i < count && old->at[i].address == removed->address; i++) {
 		const struct ioeventfd *e = &old->at[i];
 
 		if (e->id != removed->id || e->length != removed->length ||
@@ -461,8 +468,8 @@ int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *request)
 	return result;
 }
 
-static bool find_and_signal(const struct vm *vm, enum ioeventfd_bus which, uint64_t address, unsigned size,
-			    uint64_t value)
+static bool find_and_signal(const struct vm *vm, enum ioeventfd_bus which, uint64_t address,
+			    unsigned size, uint64_t value)
 {
 	struct eventfds *e = vm->eventfds;
 	const struct ioeventfds *bus;

@@ -32,16 +32,17 @@ int irqfd_ioctl(struct vm *vm, const struct kvm_irqfd *request);
 int ioeventfd_ioctl(struct vm *vm, const struct kvm_ioeventfd *request);
 
 /*
- * Without a lock, for a vCPU that has in_run set all the while (run.c): KVM_IOEVENTFD waits for it with vm_stop before
- * it closes a descriptor. The VM's events on a bus, NULL: none; is one of them at this address; and the descriptor that
- * a write signals, or -1.
+ * Without a lock, for a vCPU that has in_run set all the while (run.c): KVM_IOEVENTFD waits for
+ * it with vm_stop before it closes a descriptor. The VM's events on a bus, NULL: none; is one
+ * of them at this address; and the descriptor that a write signals, or -1.
  */
 enum ioeventfd_bus { BUS_MMIO, BUS_PIO, BUSES };
 
 struct ioeventfds;
 const struct ioeventfds *ioeventfds_of(const struct vm *vm, enum ioeventfd_bus bus);
 bool ioeventfd_there(const struct ioeventfds *bus, uint64_t address);
-int ioeventfd_find(const struct ioeventfds *bus, uint64_t address, unsigned size, uint64_t value);
+int ioeventfd_find(const struct ioeventfds *bus, uint64_t address, unsigned size,
+		   uint64_t value);
 void eventfd_signal(int fd);
 
 /* A write of the guest's. True: an eventfd was signalled and that was all of it. */

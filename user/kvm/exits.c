@@ -101,7 +101,8 @@ static void *emulate_memory(void *context, uint64_t gpa, bool write)
 /* Is there an eventfd or a ring that might take what the guest writes? */
 static bool others_write(const struct vm *vm)
 {
-	return __atomic_load_n(&vm->events, __ATOMIC_RELAXED) | __atomic_load_n(&vm->zones, __ATOMIC_RELAXED);
+	return __atomic_load_n(&vm->events, __ATOMIC_RELAXED) |
+	       __atomic_load_n(&vm->zones, __ATOMIC_RELAXED);
 }
 
 static bool coalesced(struct vm *vm, bool pio, uint64_t address, unsigned size, uint64_t value)
@@ -222,7 +223,8 @@ static int give_mmio(struct vcpu *vcpu)
 	return to_client(vcpu, KVM_EXIT_MMIO);
 }
 
-static inline int give_io(struct vcpu *vcpu, uint16_t number, uint8_t size, bool in, uint32_t count)
+static inline int give_io(struct vcpu *vcpu, uint16_t number, uint8_t size, bool in,
+			  uint32_t count)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -240,7 +242,8 @@ static int give_strings(struct vcpu *vcpu)
 
 	vcpu->pending = PENDING_IO_STRING;
 	if (!io->in)
-		memcpy((uint8_t *)vcpu->run + IO_OFFSET, io->data, (size_t)io->size * io->count);
+		memcpy((uint8_t *)vcpu->run + IO_OFFSET, io->data,
+		       (size_t)io->size * io->count);
 	return give_io(vcpu, io->port, io->size, io->in, io->count);
 }
 
@@ -482,7 +485,8 @@ static bool is_plain_write(const struct vcpu *vcpu)
 
 static bool is_apic_page(const struct vcpu *vcpu, uint64_t gpa)
 {
-	return vcpu->vm->mode != IRQCHIP_NONE && !((gpa ^ vcpu_apic_base(vcpu)) & APIC_BASE_PAGE);
+	return vcpu->vm->mode != IRQCHIP_NONE &&
+	       !((gpa ^ vcpu_apic_base(vcpu)) & APIC_BASE_PAGE);
 }
 
 static __attribute__((noinline)) bool is_mmio_event(struct vcpu *vcpu)
@@ -492,8 +496,9 @@ static __attribute__((noinline)) bool is_mmio_event(struct vcpu *vcpu)
 	struct emulate *e = vcpu->emulate;
 	int fd;
 
-	if (!bus || !ioeventfd_there(bus, gpa) || !is_plain_write(vcpu) || is_apic_page(vcpu, gpa) ||
-	    (vcpu->vm->irqchip && irqchip_has_mmio(vcpu->vm, gpa)) || !emulate_plain(e))
+	if (!bus || !ioeventfd_there(bus, gpa) || !is_plain_write(vcpu) ||
+	    is_apic_page(vcpu, gpa) || (vcpu->vm->irqchip && irqchip_has_mmio(vcpu->vm, gpa)) ||
+	    !emulate_plain(e))
 		return false;
 	memcpy(&value, e->access.data, sizeof(value));
 	fd = ioeventfd_find(bus, gpa, e->access.size, value);

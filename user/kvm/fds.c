@@ -17,7 +17,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct object *free_objects;	    /* lock */
 static uint64_t kept[DESCRIPTORS_MAX / 64]; /* a: a bit a descriptor */
 uint32_t fds_fork_count;
-static pid_t owner;			    /* a: the process whose table this is */
+static pid_t owner; /* a: the process whose table this is */
 
 /* --- forks ------------------------------------------------------------------------------- */
 
@@ -79,8 +79,8 @@ static bool take_reference(struct object *object)
 	uint32_t is = __atomic_load_n(&object->state, __ATOMIC_RELAXED);
 
 	while (is >= OBJECT_REFERENCE)
-		if (__atomic_compare_exchange_n(&object->state, &is, is + OBJECT_REFERENCE, true,
-						__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (__atomic_compare_exchange_n(&object->state, &is, is + OBJECT_REFERENCE,
+						true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			return true;
 	return false;
 }
@@ -96,19 +96,22 @@ static void object_end(struct object *object)
 
 void object_put(struct object *object)
 {
-	if (__atomic_sub_fetch(&object->state, OBJECT_REFERENCE, __ATOMIC_ACQ_REL) < OBJECT_REFERENCE)
+	if (__atomic_sub_fetch(&object->state, OBJECT_REFERENCE, __ATOMIC_ACQ_REL) <
+	    OBJECT_REFERENCE)
 		object_end(object);
 }
 
-/* With a reference. In a forked child the holder of a parent's lock may be no more; there the lock guards nothing. */
+/* With a reference. In a forked child the holder of a parent's lock may be no more; there the
+ * lock guards nothing. */
 static void object_lock(struct object *object)
 {
 	uint32_t is = __atomic_load_n(&object->state, __ATOMIC_RELAXED), want;
 
 	while (is & OBJECT_LOCKS && object->forks == fds_forks()) {
 		want = (is & ~OBJECT_LOCK) | OBJECT_WAITED;
-		if (is != want && !__atomic_compare_exchange_n(&object->state, &is, want, true,
-							       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		if (is != want &&
+		    !__atomic_compare_exchange_n(&object->state, &is, want, true,
+						 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 			continue;
 		if (!(is & OBJECT_LOCK))
 			return;
@@ -141,7 +144,8 @@ static bool in_table(int descriptor)
 
 bool fds_known(int descriptor)
 {
-	return in_table(descriptor) && __atomic_load_n(&fds_table[descriptor], __ATOMIC_RELAXED);
+	return in_table(descriptor) &&
+	       __atomic_load_n(&fds_table[descriptor], __ATOMIC_RELAXED);
 }
 
 struct object *fds_get(int descriptor)
@@ -204,7 +208,8 @@ int fds_create(enum object_kind kind, const char *name, int descriptor, void *se
 	object->forks = fds_forks();
 	object->self = self;
 	object->end = end;
-	__atomic_store_n(&object->state, OBJECT_REFERENCE + (kind == OBJECT_VCPU ? OBJECT_LOCKS : 0),
+	__atomic_store_n(&object->state,
+			 OBJECT_REFERENCE + (kind == OBJECT_VCPU ? OBJECT_LOCKS : 0),
 			 __ATOMIC_RELEASE);
 	__atomic_store_n(&fds_table[descriptor], object, __ATOMIC_RELEASE);
 	return descriptor;

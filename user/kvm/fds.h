@@ -23,9 +23,9 @@ enum object_kind {
  */
 struct object {
 	enum object_kind kind;
-	uint32_t state;		 /* a, futex: OBJECT_ bits, and how many descriptors and calls at work */
-	uint32_t forks;		 /* process generation that made it: fds_forks() */
-	void *self;		 /* struct vm or struct vcpu */
+	uint32_t state; /* a, futex: OBJECT_ bits, and how many descriptors and calls at work */
+	uint32_t forks; /* process generation that made it: fds_forks() */
+	void *self;	/* struct vm or struct vcpu */
 	void (*end)(void *self); /* after the last reference */
 	struct object *next_free;
 };
@@ -63,7 +63,8 @@ static inline bool object_enter_quick(struct object *object)
 
 	return is >= OBJECT_REFERENCE && !(is & OBJECT_LOCK) &&
 	       __atomic_compare_exchange_n(&object->state, &is,
-					   is + OBJECT_REFERENCE + is / OBJECT_LOCKS % 2 * OBJECT_TAKEN,
+					   is + OBJECT_REFERENCE +
+					       is / OBJECT_LOCKS % 2 * OBJECT_TAKEN,
 					   false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
@@ -72,12 +73,14 @@ static inline void object_leave(struct object *object)
 	uint32_t is = __atomic_load_n(&object->state, __ATOMIC_RELAXED);
 
 	if ((is & OBJECT_LOCK) == OBJECT_WAITED || is < 2 * OBJECT_REFERENCE ||
-	    !__atomic_compare_exchange_n(&object->state, &is, (is - OBJECT_REFERENCE) & ~OBJECT_LOCK,
-					 false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+	    !__atomic_compare_exchange_n(&object->state, &is,
+					 (is - OBJECT_REFERENCE) & ~OBJECT_LOCK, false,
+					 __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		object_leave_slowly(object);
 }
 
-/* The same as fds_get for an ioctl: with its lock, too, where it has one. object_leave gives both back. */
+/* The same as fds_get for an ioctl: with its lock, too, where it has one. object_leave gives
+ * both back. */
 static inline struct object *fds_enter(int descriptor)
 {
 	struct object *object;

@@ -49,7 +49,8 @@ int barrier_prepare(void)
 
 void barrier_everywhere(void)
 {
-	static const char refused[] = "luvalley: membarrier(2) is refused: guests cannot be stopped\n";
+	static const char refused[] =
+	    "luvalley: membarrier(2) is refused: guests cannot be stopped\n";
 	int error = errno;
 
 	while (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) < 0) {

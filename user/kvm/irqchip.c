@@ -391,7 +391,8 @@ bool irqchip_has_mmio(const struct vm *vm, uint64_t gpa)
 {
 	const struct irqchip *chip = full_chip(vm);
 
-	return chip && gpa - __atomic_load_n(&chip->ioapic.base, __ATOMIC_RELAXED) < IOAPIC_SIZE;
+	return chip &&
+	       gpa - __atomic_load_n(&chip->ioapic.base, __ATOMIC_RELAXED) < IOAPIC_SIZE;
 }
 
 bool irqchip_mmio(struct vm *vm, uint64_t gpa, unsigned size, bool write, uint64_t *value)

@@ -199,8 +199,10 @@ EXPORT int fcntl64(int descriptor, int command, ...)
 
 /* --- ioctl, sendmsg ---------------------------------------------------------------------- */
 
-/* Declared with "...": a third argument comes in the same register (System V ABI), without a list to be made. */
-EXPORT int preload_ioctl(int descriptor, unsigned long request, void *argument) __asm__("ioctl");
+/* Declared with "...": a third argument comes in the same register (System V ABI), without a
+ * list to be made. */
+EXPORT int preload_ioctl(int descriptor, unsigned long request,
+			 void *argument) __asm__("ioctl");
 
 int preload_ioctl(int descriptor, unsigned long request, void *argument)
 {

@@ -40,9 +40,10 @@ static void hold_out(struct vcpu *vcpu, uint32_t stopped)
 }
 
 /*
- * False: vm_stop holds the vCPU out. Between the store and the load the CPU needs a full barrier, which vm_stop makes
- * for all (barrier_everywhere): it comes seldom, this often. Who kicks looks at in_run, too; what he has left for the
- * vCPU before is looked at by the hypervisor behind a locked instruction of its own.
+ * False: vm_stop holds the vCPU out. Between the store and the load the CPU needs a full
+ * barrier, which vm_stop makes for all (barrier_everywhere): it comes seldom, this often. Who
+ * kicks looks at in_run, too; what he has left for the vCPU before is looked at by the
+ * hypervisor behind a locked instruction of its own.
  */
 static inline bool enter_gate(struct vcpu *vcpu)
 {
@@ -195,7 +196,8 @@ static void fill_run(struct vcpu *vcpu)
 	run->cr8 = LUV_READY_CR8(ready);
 	run->apic_base = LUV_READY_APIC_BASE(ready);
 	run->ready_for_interrupt_injection = takes_interrupt(vcpu, ready);
-	if (page->dirty & (LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS | LUV_GROUP_RIP))
+	if (page->dirty &
+	    (LUV_GROUP_GENERAL | LUV_GROUP_CONTROL | LUV_GROUP_MSRS | LUV_GROUP_RIP))
 		fill_changed(vcpu);
 }
 

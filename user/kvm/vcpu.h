@@ -30,8 +30,9 @@ enum vcpu_pending {
 	PENDING_PLAIN,	   /* KVM_EXIT_MMIO: the read of emulate_plain */
 };
 
-/* Guarded by the lock of the vCPU's descriptors (fds_enter: one ioctl at a time, KVM_RUN included) unless marked a
- * (atomic) or i (set before others see the vCPU). What every KVM_RUN needs comes first. */
+/* Guarded by the lock of the vCPU's descriptors (fds_enter: one ioctl at a time, KVM_RUN
+ * included) unless marked a (atomic) or i (set before others see the vCPU). What every KVM_RUN
+ * needs comes first. */
 struct vcpu {
 	struct vm *vm;	/* i */
 	int handle;	/* i: vm->handle */
@@ -48,17 +49,18 @@ struct vcpu {
 	union {
 		struct {
 			uint8_t pending;   /* enum vcpu_pending */
-			bool triple_fault; /* KVM_SET_VCPU_EVENTS: KVM_RUN ends with KVM_EXIT_SHUTDOWN */
+			bool triple_fault; /* KVM_SET_VCPU_EVENTS: KVM_RUN ends with
+					      KVM_EXIT_SHUTDOWN */
 		};
 		uint16_t first; /* not 0: KVM_RUN has one of these to do before it enters */
 	};
 	bool has_sigmask;
-	bool plain; /* the last MMIO was for emulate_plain */
+	bool plain;		 /* the last MMIO was for emulate_plain */
 	struct vcpu_clock clock; /* clock.h */
 
-	void *fpu;		   /* i: the XSAVE area, standard format */
-	int run_descriptor;	   /* i: the memory behind `run` */
-	uint64_t deadline;	   /* a: the APIC timer's, in the guest's TSC; 0: none */
+	void *fpu;		      /* i: the XSAVE area, standard format */
+	int run_descriptor;	      /* i: the memory behind `run` */
+	uint64_t deadline;	      /* a: the APIC timer's, in the guest's TSC; 0: none */
 	struct apic_timer apic_timer; /* timer.h */
 
 	struct emulate *emulate;	 /* i */

@@ -6,8 +6,8 @@
  * whether it keeps the local APICs (KVM_CREATE_IRQCHIP, KVM_CAP_SPLIT_IRQCHIP). Slots that were
  * set before are handed over then.
  *
- * Locks, outermost first: a vCPU's (fds_enter: its ioctls, RUN included), vm->lock, then what the
- * device models have. Nobody waits for a vCPU's while holding vm->lock.
+ * Locks, outermost first: a vCPU's (fds_enter: its ioctls, RUN included), vm->lock, then what
+ * the device models have. Nobody waits for a vCPU's while holding vm->lock.
  */
 #ifndef KVM_VM_H
 #define KVM_VM_H
@@ -45,8 +45,8 @@ struct vm {
 	/* How each field is guarded: i: set before others see the VM; l: lock; a: atomic; f:
 	 * fixed once the first vCPU exists. */
 	pthread_mutex_t lock;
-	int handle;			  /* a: the hypervisor's; -1 before the first vCPU */
-	enum irqchip_mode mode;		  /* f, under l */
+	int handle;		/* a: the hypervisor's; -1 before the first vCPU */
+	enum irqchip_mode mode; /* f, under l */
 	uint32_t stopped; /* a, futex: how many callers of vm_stop hold the vCPUs out of RUN */
 	uint64_t stops;	  /* a: how often vm_stop was called, from 1 */
 	struct irqchip *irqchip;	  /* f, under l: NULL with IRQCHIP_NONE */

@@ -24,12 +24,19 @@ int luv_call_with(enum luv_call number, const uintptr_t argument[3], struct luv_
 /* The same for calls without memory. */
 int luv_call_plain(enum luv_call number, uintptr_t a, uintptr_t b, uintptr_t c);
 
-/* CPUID is an exit, so it is asked once; threads that ask at the same time get the same answer. */
-enum luv_call_instruction { LUV_CALL_NOT_ASKED, LUV_CALL_NONE, LUV_CALL_BY_VMMCALL, LUV_CALL_BY_VMCALL };
+/* CPUID is an exit, so it is asked once; threads that ask at the same time get the same answer.
+ */
+enum luv_call_instruction {
+	LUV_CALL_NOT_ASKED,
+	LUV_CALL_NONE,
+	LUV_CALL_BY_VMMCALL,
+	LUV_CALL_BY_VMCALL
+};
 
 extern uint32_t luv_call_known; /* a */
 
-/* The instruction where it is needed, because RUN is called often. LUV_ERR_AGAIN, too, where nobody has asked which. */
+/* The instruction where it is needed, because RUN is called often. LUV_ERR_AGAIN, too, where
+ * nobody has asked which. */
 static inline int luv_call_quick(enum luv_call number, uintptr_t a, uintptr_t b, uintptr_t c)
 {
 	uint32_t known = __atomic_load_n(&luv_call_known, __ATOMIC_RELAXED);

@@ -353,7 +353,8 @@ static void test_ioeventfd_errors(void **state)
 	close(pipes[1]);
 }
 
-/* vCPUs may have the old table until they were stopped once; the descriptor that goes is open until then. */
+/* vCPUs may have the old table until they were stopped once; the descriptor that goes is open
+ * until then. */
 static void test_ioeventfd_waits(void **state)
 {
 	int fd = new_eventfd(), before;
@@ -564,11 +565,11 @@ static void test_noted_deadlines(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_irqfd),		TEST(test_irqfd_errors), TEST(test_resample),
-	    TEST(test_irqfd_race),	TEST(test_ioeventfd),	 TEST(test_ioeventfd_errors),
-	    TEST(test_ioeventfd_waits),
-	    TEST(test_many_ioeventfds), TEST(test_coalesced),	 TEST(test_coalesced_ring),
-	    TEST(test_timers),		TEST(test_apic_timers),	 TEST(test_noted_deadlines),
+	    TEST(test_irqfd),		TEST(test_irqfd_errors),    TEST(test_resample),
+	    TEST(test_irqfd_race),	TEST(test_ioeventfd),	    TEST(test_ioeventfd_errors),
+	    TEST(test_ioeventfd_waits), TEST(test_many_ioeventfds), TEST(test_coalesced),
+	    TEST(test_coalesced_ring),	TEST(test_timers),	    TEST(test_apic_timers),
+	    TEST(test_noted_deadlines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
