@@ -21,8 +21,7 @@ void dom0_apic_wake(const struct virt_ops *ops);
 
 /*
  * UEFI: the firmware that runs on under this CR3 has CPUs outside guest mode, and starts them before the operating system
- * does. The trap is there, and stays until the system has started them all, or, where STARTUPs exit, until each has come into
- * guest mode. Boot CPU, once, before it runs dom0.
+ * does. The trap is there, and stays until the system has started them all. Boot CPU, once, before it runs dom0.
  */
 void dom0_apic_expect_firmware(const struct virt_ops *ops, u64 cr3);
 
