@@ -264,6 +264,21 @@ static void test_moved_before(int argument)
 	machine_destroy(&machine);
 }
 
+/* The guest finds each page of the slot where it is, `step` apart, and nothing before and behind. */
+static void expect_slot(uint64_t gpa, unsigned pages, uint64_t size, unsigned step, unsigned shift)
+{
+	for (unsigned i = 0; i < pages; i++) {
+		unsigned page = i * step % pages;
+
+		move_to(0, gpa + page * size);
+		expect_turn(0, page + shift + 1);
+	}
+	move_to(0, gpa - PAGE);
+	machine_run(&machine, 0, LUV_RUN_MMIO);
+	move_to(0, gpa + pages * size);
+	machine_run(&machine, 0, LUV_RUN_MMIO);
+}
+
 /*
  * Small pages are mapped some at a time, with what is near. Wherever slot, memory and page tables begin: each leads to its own, none
  * outside of the slot is there.
@@ -281,17 +296,7 @@ static void test_near(int shift)
 	machine_create(&machine, 0);
 	EXPECT(luv_slot_set(machine.vm, &slot), 0);
 	machine_load(&machine, &counter, LONG);
-	machine.vcpu[0].page->general[LUV_RBX] = gpa;
-	for (unsigned i = 0; i < NEAR_SLOT; i++) {
-		unsigned page = i * 37 % NEAR_SLOT;
-
-		move_to(0, gpa + page * PAGE);
-		expect_turn(0, page + (unsigned)shift + 1);
-	}
-	move_to(0, gpa - PAGE);
-	machine_run(&machine, 0, LUV_RUN_MMIO);
-	move_to(0, gpa + NEAR_SLOT * PAGE);
-	machine_run(&machine, 0, LUV_RUN_MMIO);
+	expect_slot(gpa, NEAR_SLOT, PAGE, 37, (unsigned)shift);
 	machine_destroy(&machine);
 }
 
@@ -312,16 +317,7 @@ static void test_near_large(int shift)
 	machine_create(&machine, 0);
 	EXPECT(luv_slot_set(machine.vm, &slot), 0);
 	machine_load(&machine, &counter, PROTECTED); /* without paging */
-	for (unsigned i = 0; i < NEAR_LARGE; i++) {
-		unsigned page = i * 7 % NEAR_LARGE;
-
-		move_to(0, gpa + page * SIZE);
-		expect_turn(0, page + (unsigned)shift + 1);
-	}
-	move_to(0, gpa - PAGE);
-	machine_run(&machine, 0, LUV_RUN_MMIO);
-	move_to(0, gpa + NEAR_LARGE * SIZE);
-	machine_run(&machine, 0, LUV_RUN_MMIO);
+	expect_slot(gpa, NEAR_LARGE, SIZE, 7, (unsigned)shift);
 	machine_destroy(&machine);
 }
 
